@@ -1,0 +1,208 @@
+"""Data sets of 28×28 images: from disk, else by torchvision's download, else drawn.
+
+Files lie as torchvision lays them: `data/MNIST/raw/train-images-idx3-ubyte` and its three kin.
+"""
+
+import contextlib
+import gzip
+import http.client
+import os
+import socket
+import sys
+import tempfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from network import pen
+from network.files import Problem
+from network.model import IMAGE_SIZE
+
+CLASS_NAMES = {
+    "MNIST": pen.DIGITS,
+    "FashionMNIST": (
+        *("T-shirt", "trouser", "pullover", "dress", "coat"),
+        *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+    ),
+    "drawn digits": pen.DIGITS,
+}
+FILES = tuple(
+    f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
+)
+TIMEOUT = 20  # seconds without an answer after which a connection is given up
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images with their labels: the training part or the test part of a data set."""
+
+    dataset: str  # a key of CLASS_NAMES
+    images: torch.Tensor  # (N, 28, 28) uint8, grey values 0 to 255, light on dark
+    labels: torch.Tensor  # (N,) int64
+
+    @property
+    def class_names(self):
+        """One name a class, by label."""
+        return CLASS_NAMES[self.dataset]
+
+    def to(self, device):
+        """The same on another device."""
+        return Labelled(self.dataset, self.images.to(device), self.labels.to(device))
+
+
+def find_digits(choice, data_dir):
+    """The name of the digit data set to use, and its files put in place where need be.
+
+    Args:
+        choice: "mnist" (from disk, else downloaded), "drawn", or "auto" (MNIST, else drawn).
+        data_dir: the folder that has, or gets, `MNIST/raw`.
+
+    Returns:
+        "MNIST" or "drawn digits".
+
+    Raises:
+        Problem: "mnist" is neither on disk nor to be had.
+    """
+    if choice == "drawn":
+        return "drawn digits"
+    try:
+        find_or_download("MNIST", data_dir)
+    except Problem as problem:
+        if choice == "mnist":
+            raise
+        print(
+            f"NOTICE: {problem}\n"
+            "NOTICE: going on with DRAWN digits, made by network/pen.py. They are no MNIST: "
+            "accuracies below are not comparable with it.",
+            file=sys.stderr,
+        )
+        return "drawn digits"
+    return "MNIST"
+
+
+def find_or_download(dataset, data_dir):
+    """Makes sure that the four files of "MNIST" or "FashionMNIST" are in `data_dir`.
+
+    A download appears there only when it is complete and its checksums are right.
+
+    Raises:
+        Problem: they are not there and can not be downloaded.
+    """
+    folder = Path(data_dir) / dataset / "raw"
+    if all(_found(folder / name) for name in FILES):
+        return
+    # Slow to import, and needed for nothing else here.
+    from torchvision import datasets
+
+    print(f"downloading {dataset} to {folder} …", file=sys.stderr)
+    patience = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT)  # torchvision would wait for ever
+    try:
+        Path(data_dir).mkdir(parents=True, exist_ok=True)
+        with (
+            tempfile.TemporaryDirectory(prefix=".download-", dir=data_dir) as temporary,
+            contextlib.redirect_stdout(sys.stderr),
+        ):
+            getattr(datasets, dataset)(temporary, download=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in FILES:
+                os.replace(Path(temporary) / dataset / "raw" / name, folder / name)
+    except (OSError, RuntimeError, http.client.HTTPException, EOFError, zlib.error) as error:
+        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        raise Problem(
+            f"{dataset} is not in {folder} and could not be downloaded ({reason}); connect to the "
+            f"network, or put {', '.join(FILES)} there, or name their folder with --data-dir"
+        ) from None
+    finally:
+        socket.setdefaulttimeout(patience)
+
+
+def load(dataset, data_dir, train):
+    """Reads the training part or the test part of a data set.
+
+    Args:
+        dataset: "MNIST", "FashionMNIST" or "drawn digits" (60,000 to train, 10,000 to test, the
+            same at every call).
+        data_dir: where `find_or_download` put the files.
+        train: whether the training part is wanted.
+
+    Returns:
+        A `Labelled`.
+
+    Raises:
+        Problem: a file is missing, cut off, no idx file, or holds labels out of range.
+    """
+    if dataset == "drawn digits":
+        count, seed = (60_000, 0) if train else (10_000, 1)
+        images, labels = pen.drawn_digits(count, seed, progress=_drawing_bar)
+    else:
+        part = "train" if train else "t10k"
+        folder = Path(data_dir) / dataset / "raw"
+        images = read_idx(folder / f"{part}-images-idx3-ubyte", (IMAGE_SIZE, IMAGE_SIZE))
+        labels = read_idx(folder / f"{part}-labels-idx1-ubyte", ()).astype(np.int64)
+        classes = len(CLASS_NAMES[dataset])
+        if len(images) != len(labels):
+            raise Problem(
+                f"{folder} holds {len(images)} {part} images but {len(labels)} labels; "
+                "delete the folder and run again to download it anew"
+            )
+        if labels.max() >= classes:
+            raise Problem(
+                f"{folder / f'{part}-labels-idx1-ubyte'} holds the label {labels.max()}, but "
+                f"labels run from 0 to {classes - 1}; delete the file and run again"
+            )
+    return Labelled(dataset, torch.from_numpy(images), torch.from_numpy(labels))
+
+
+def read_idx(path, item_shape):
+    """Reads an idx file of unsigned bytes, or the .gz of it that lies in its place.
+
+    The format: two zero bytes, 8 for unsigned bytes, the number of dimensions, each dimension as
+    a big-endian 32-bit number, the data (http://yann.lecun.com/exdb/mnist/).
+
+    Args:
+        path: the file.
+        item_shape: the dimensions that must follow the first, (28, 28) for images.
+
+    Returns:
+        (N, *item_shape) uint8, N at least 1.
+
+    Raises:
+        Problem: the file is missing, cut off, too long, or of another kind.
+    """
+    advice = "delete the file and run again to download it anew"
+    found = _found(path)
+    if found is None:
+        raise Problem(f"no file {path}; run mnist_train.py to download it or check --data-dir")
+    try:
+        with gzip.open(found) if found.suffix == ".gz" else open(found, "rb") as file:
+            content = np.frombuffer(bytearray(file.read()), dtype=np.uint8)  # a writable array
+    except (OSError, EOFError, zlib.error) as error:
+        raise Problem(f"cannot read {found} ({error}); {advice}") from None
+    dimensions = 1 + len(item_shape)
+    header = 4 + 4 * dimensions  # bytes
+    if content[:4].tolist() != [0, 0, 8, dimensions]:
+        raise Problem(f"{found} is no idx file of {dimensions}-dimensional bytes; {advice}")
+    count, *shape = content[4:header].view(">u4").tolist() if len(content) >= header else [0]
+    expected = header + count * int(np.prod(item_shape))
+    if len(content) < header or count == 0 or tuple(shape) != tuple(item_shape):
+        raise Problem(f"{found} does not hold {item_shape or 'single'} items; {advice}")
+    if len(content) != expected:
+        raise Problem(
+            f"{found} has {len(content):,} bytes but its header speaks of {expected:,}; {advice}"
+        )
+    return content[header:].reshape(count, *item_shape)
+
+
+def _found(path):
+    """The file, or its .gz, or None."""
+    return next((p for p in (path, path.with_name(path.name + ".gz")) if p.is_file()), None)
+
+
+def _drawing_bar(items):
+    """A progress bar around the items, on a terminal."""
+    return tqdm(items, desc="drawing digits", unit=" digits", leave=False, disable=None)

@@ -1,0 +1,179 @@
+"""The one training loop and the one evaluation, for digits, letters and experiments alike.
+
+The images lie in one uint8 tensor on the device, batches are taken by index and augmented as a
+whole: no worker processes, no work image by image.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.optim.lr_scheduler import OneCycleLR
+from tqdm import tqdm
+
+from network.model import network_input
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained."""
+
+    epochs: int = 20
+    batch_size: int = 256
+    optimizer: str = "adamw"  # or "sgd"
+    learning_rate: float = 4e-3  # the peak, where it follows a cycle
+    momentum: float = 0.9  # of SGD; AdamW keeps its usual betas
+    one_cycle: bool = True  # Smith and Topin 2018, "Super-Convergence"; else a constant rate
+    augment: bool = True  # see `random_affine`
+    settle: bool = True  # towards the end, dropout and augmentation fade (see `_settled`)
+
+
+# What the report did.
+REPORT = Recipe(5, 64, "sgd", 0.01, 0.5, one_cycle=False, augment=False, settle=False)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch of training was like."""
+
+    number: int  # 1 for the first
+    losses: list  # mean negative log-likelihood of each training batch, in nats
+    running_accuracy: float  # share of right answers while learning: dropout and augmentation on
+    seconds: float  # spent on learning, evaluations not counted
+
+
+def train(network, images, labels, recipe, prepare=network_input, progress=True):
+    """Trains a network in place; a generator that pauses after each epoch.
+
+    Random numbers come from torch's global generator: after `torch.manual_seed` a run is
+    repeatable on one machine.
+
+    Args:
+        network: returns log-probabilities (B, classes).
+        images: (N, 28, 28) uint8, or whatever `prepare` takes; on the network's device.
+        labels: (N,) int64, there too.
+        recipe: a `Recipe`.
+        prepare: makes a batch of images the network's input.
+        progress: whether a terminal sees a progress bar.
+
+    Yields:
+        An `Epoch` after each one, with the network in eval mode.
+    """
+    device = labels.device
+    if device.type == "cpu":
+        network.to(memory_format=torch.channels_last)  # convolutions are faster so, on a CPU
+    batches = math.ceil(len(images) / recipe.batch_size)  # in an epoch
+    steps = recipe.epochs * batches
+    optimizer, schedule = _optimizer(network, recipe, steps)
+    dropouts = {layer: layer.p for layer in network.modules() if isinstance(layer, nn.Dropout2d)}
+    bar = tqdm(
+        total=recipe.epochs * len(images),
+        desc="training",
+        unit=" images",
+        unit_scale=True,
+        leave=False,
+        disable=None if progress else True,  # None: shown on a terminal only
+    )
+    try:
+        for number in range(1, recipe.epochs + 1):
+            network.train()
+            start = time.perf_counter()
+            # Sums stay on the device: reading them after every batch would stop a GPU each time.
+            losses = torch.zeros(batches, device=device)
+            correct = torch.zeros((), dtype=torch.int64, device=device)
+            order = torch.randperm(len(images), device=device)
+            for step, batch in enumerate(order.split(recipe.batch_size)):
+                noise, distortion = 1, 1
+                if recipe.settle:
+                    noise, distortion = _settled(((number - 1) * batches + step) / steps)
+                for layer, p in dropouts.items():
+                    layer.p = p * noise
+                x, y = images[batch], labels[batch]
+                if recipe.augment:
+                    x = random_affine(x, distortion)
+                log_probabilities = network(prepare(x))
+                loss = F.nll_loss(log_probabilities, y)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                losses[step] = loss.detach()
+                correct += (log_probabilities.argmax(1) == y).sum()
+                bar.update(len(batch))
+                if step % 20 == 0 and not bar.disable:
+                    share = correct.item() / ((step + 1) * recipe.batch_size)
+                    bar.set_postfix_str(f"loss {losses[step]:.3f}, accuracy {share:.1%}", False)
+            losses = losses.tolist()  # waits for a GPU to finish, so that the time is right
+            seconds = time.perf_counter() - start
+            network.eval()
+            yield Epoch(number, losses, correct.item() / len(images), seconds)
+    finally:
+        bar.close()
+        for layer, p in dropouts.items():
+            layer.p = p
+
+
+def _settled(progress):
+    """The shares of dropout and of augmentation that are left when `progress` (0 to 1) is done.
+
+    So small a network cannot learn all that they ask for. At the end it had better spend its
+    parameters on images as they are: dropout fades over the second half, augmentation to a third
+    of its strength.
+    """
+    return min(1, 2 * (1 - progress)), min(1, 0.3 + 2.3 * (1 - progress))
+
+
+def _optimizer(network, recipe, steps):
+    """The optimizer and its learning-rate schedule over so many steps."""
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    rate = recipe.learning_rate
+    if recipe.optimizer == "sgd":
+        optimizer = torch.optim.SGD(learning, lr=rate, momentum=recipe.momentum)
+    else:
+        optimizer = torch.optim.AdamW(learning, lr=rate)
+    if recipe.one_cycle:
+        return optimizer, OneCycleLR(optimizer, max_lr=rate, total_steps=steps)
+    return optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1)
+
+
+def random_affine(images, strength=1.0):
+    """Turns, scales, shears and shifts every image of a batch by its own random amount.
+
+    Args:
+        images: (B, 28, 28) uint8 or float on a dark background of 0.
+        strength: 1 for up to 0.2 radians, 12 % of the size, a slant of 0.2 and 12 % of the width
+            and height, either way; less or more for that share of it.
+
+    Returns:
+        (B, 28, 28) float32 of the same range, bilinear, background 0.
+    """
+    device = images.device
+
+    def amount(limit):
+        return (torch.rand(len(images), device=device) * 2 - 1) * (limit * strength)
+
+    angle, zoom, slant = amount(0.2), 1 + amount(0.12), amount(0.2)
+    # Coordinates run from -1 to 1: a share of the width is twice as much.
+    right, down = amount(0.24), amount(0.24)
+    cos, sin = angle.cos() * zoom, angle.sin() * zoom
+    rows = torch.stack([cos, slant - sin, right, sin, cos, down], dim=1)  # (B, 6)
+    batch = images.unsqueeze(1).float()  # (B, 1, 28, 28)
+    grid = F.affine_grid(rows.view(-1, 2, 3), batch.shape, align_corners=False)
+    return F.grid_sample(batch, grid, align_corners=False).squeeze(1)
+
+
+@torch.inference_mode()
+def predict(network, images, prepare=network_input, batch_size=2000):
+    """Log-probabilities (N, classes), float32, of images (N, 28, 28) on the network's device."""
+    network.eval()
+    return torch.cat([network(prepare(batch)) for batch in images.split(batch_size)])
+
+
+def evaluate(network, images, labels, prepare=network_input):
+    """Mean negative log-likelihood (nats) and accuracy (0 to 1), in eval mode."""
+    log_probabilities = predict(network, images, prepare)
+    loss = F.nll_loss(log_probabilities, labels).item()
+    return loss, (log_probabilities.argmax(1) == labels).float().mean().item()
