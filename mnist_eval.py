@@ -130,7 +130,7 @@ def guesses(probabilities):
     (first, second), (best, next_best) = (row.tolist() for row in probabilities.topk(2))
     if first >= SURE:
         return f"{best}"
-    return f"{best} ({first:.0%}) or {next_best} ({second:.0%})"
+    return f"{best} ({first:.0%})\nor {next_best} ({second:.0%})"
 
 
 def recognise(network, device, options):

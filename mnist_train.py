@@ -65,9 +65,11 @@ def main():
     look(test, options.figures_dir)  # 1.A
     torch.manual_seed(options.seed)
     network = MyNetwork().to(device)
-    describe(network, test, options.figures_dir)  # 1.B
+    print(network)  # 1.B
+    print(f"{parameter_count(network):,} parameters\n", flush=True)
     history = learn(network, training, test, options)  # 1.C
     weigh(network, training, test)
+    draw_network(network, test, options.figures_dir)  # 1.B, now that there is something to see
     path = keep(network, training, history, options)  # 1.D
     names = ("1a_examples", "1b_network", "1c_accuracy", "1c_loss")
     command.print_files([options.figures_dir / f"{name}.png" for name in names] + [path])
@@ -81,10 +83,8 @@ def look(test, folder):
     figures.save(figure, folder / "1a_examples.png")
 
 
-def describe(network, test, folder):
-    """1.B: the network in text and as a diagram."""
-    print(network)
-    print(f"{parameter_count(network):,} parameters\n", flush=True)
+def draw_network(network, test, folder):
+    """1.B: the network as a diagram, with the first test image on its way through it."""
     image = network_input(test.images[:1])
     figure = figures.network_diagram(network, image, test.class_names)
     figures.save(figure, folder / "1b_network.png")

@@ -6,6 +6,7 @@ Files lie as torchvision lays them: `data/MNIST/raw/train-images-idx3-ubyte` and
 import contextlib
 import gzip
 import http.client
+import math
 import os
 import socket
 import sys
@@ -185,12 +186,12 @@ def read_idx(path, item_shape):
         raise Problem(f"cannot read {found} ({error}); {advice}") from None
     dimensions = 1 + len(item_shape)
     header = 4 + 4 * dimensions  # bytes
-    if content[:4].tolist() != [0, 0, 8, dimensions]:
-        raise Problem(f"{found} is no idx file of {dimensions}-dimensional bytes; {advice}")
-    count, *shape = content[4:header].view(">u4").tolist() if len(content) >= header else [0]
-    expected = header + count * int(np.prod(item_shape))
-    if len(content) < header or count == 0 or tuple(shape) != tuple(item_shape):
-        raise Problem(f"{found} does not hold {item_shape or 'single'} items; {advice}")
+    if len(content) < header or content[:4].tolist() != [0, 0, 8, dimensions]:
+        raise Problem(f"{found} is no idx file of bytes in {dimensions} dimensions; {advice}")
+    count, *shape = content[4:header].view(">u4").tolist()
+    if count == 0 or tuple(shape) != item_shape:
+        raise Problem(f"{found} holds {count} items of shape {tuple(shape)}; {advice}")
+    expected = header + count * math.prod(item_shape)
     if len(content) != expected:
         raise Problem(
             f"{found} has {len(content):,} bytes but its header speaks of {expected:,}; {advice}"

@@ -4,6 +4,7 @@ Figures are made without pyplot, so no display is needed and none is opened.
 """
 
 import math
+import textwrap
 from dataclasses import dataclass
 
 import cv2
@@ -54,7 +55,10 @@ def save(figure, path):
 
 def _panels(rows, columns, title, width=1.7, height=1.95):
     """A figure of image panels without ticks, as (figure, flat list of axes)."""
-    figure = Figure(figsize=(width * columns + 0.2, height * rows + 0.6), layout="constrained")
+    wide = max(3, width * columns + 0.2)  # inches, of which a letter of the title takes 0.125
+    title = textwrap.fill(title, int(wide / 0.125))
+    tall = height * rows + 0.35 * title.count("\n") + 0.6
+    figure = Figure(figsize=(wide, tall), layout="constrained")
     figure.suptitle(title)
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis in axes:
@@ -78,10 +82,9 @@ def image_grid(images, captions, columns, title, colours=None):
         title: of the figure.
         colours: of each caption; black when left out.
     """
-    lines = max(caption.count("\n") + 1 for caption in captions)
-    figure, axes = _panels(
-        math.ceil(len(images) / columns), columns, title, height=1.6 + 0.25 * lines
-    )
+    lines = max((caption.count("\n") + 1 for caption in captions), default=1)
+    rows = max(1, math.ceil(len(images) / columns))
+    figure, axes = _panels(rows, columns, title, height=1.6 + 0.25 * lines)
     colours = colours or [INK] * len(images)
     for axis, image, caption, colour in zip(axes, images, captions, colours, strict=False):
         _show(axis, image, caption, colour)
@@ -113,8 +116,8 @@ class _Stage:
 def _stages(network, image):
     """The tensors through which a network sends an image: recorded while it runs.
 
-    torch.fx follows the network's own `forward`; operations that keep the shape (ReLU, dropout)
-    are told with the one before them.
+    torch.fx follows the network's own `forward`; operations that keep the shape and learn nothing
+    (ReLU, dropout) are told with the one before them.
     """
     traced = torch.fx.symbolic_trace(network)
     modules = dict(traced.named_modules())
@@ -129,11 +132,9 @@ def _stages(network, image):
             module = modules.get(node.target) if node.op == "call_module" else None
             text = _operation(node, module)
             parameters = sum(p.numel() for p in module.parameters()) if module else 0
-            if stages and stages[-1].values.shape == values.shape:
+            if stages and not parameters and stages[-1].values.shape == values.shape:
                 last = stages.pop()
-                stages.append(
-                    _Stage((*last.operations, text), last.parameters + parameters, values)
-                )
+                stages.append(_Stage((*last.operations, text), last.parameters, values))
             else:
                 stages.append(_Stage((text,), parameters, values))
             return result
@@ -200,7 +201,7 @@ def network_diagram(network, image, class_names):
         left, end = left + max(width, slot) + gap, x + width
     _draw_answer(axis, stages[-1], class_names, end, tall)
     axis.set_xlim(-2, total)
-    axis.set_ylim(-tall / 2 - 19, tall / 2 + 9)
+    axis.set_ylim(-tall / 2 - 17, tall / 2 + 8)
     return figure
 
 
@@ -349,7 +350,7 @@ def pictures_as_seen(pictures, images, captions, colours, title):
     """
     pairs = min(5, len(pictures))  # in a row
     rows = math.ceil(len(pictures) / pairs)
-    figure, axes = _panels(rows, 2 * pairs, title, width=1.45, height=2.0)
+    figure, axes = _panels(rows, 2 * pairs, title, width=1.45, height=2.2)
     for index, (picture, image) in enumerate(zip(pictures, images, strict=True)):
         given, seen = axes[2 * index], axes[2 * index + 1]
         _show(given, thumbnail(picture), captions[index], colours[index])

@@ -3,6 +3,7 @@
 `MyNetwork` is the report's: two convolutions, two fully connected layers, 21,840 parameters.
 """
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -126,7 +127,9 @@ def load_network(path, device="cpu"):
     if not path.is_file():
         raise Problem(f"no weights file {path}; train the network first or name another file")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about files that are refused anyway
+            content = torch.load(path, map_location="cpu", weights_only=True)
     # Broken bytes make torch raise almost anything, and all of it means the same to the user.
     except Exception as error:
         if "weights_only" in str(error) or "Weights only" in str(error):

@@ -1,0 +1,168 @@
+"""Data sets: idx files good and bad, downloads that fail, drawn digits."""
+
+import gzip
+import socket
+import struct
+
+import pytest
+import torch
+
+from network import datasets
+from network.files import Problem
+
+TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = datasets.FILES
+
+
+@pytest.fixture
+def raw(small_mnist):
+    return small_mnist / "MNIST" / "raw"
+
+
+def test_reads_what_was_written(small_mnist):
+    train = datasets.load("MNIST", small_mnist, train=True)
+    assert train.images.shape == (600, 28, 28) and train.images.dtype == torch.uint8
+    assert train.labels.shape == (600,) and train.labels.dtype == torch.int64
+    assert train.class_names == tuple("0123456789")
+    assert train.labels.bincount().tolist() == [60] * 10
+    assert datasets.load("MNIST", small_mnist, train=False).images.shape == (200, 28, 28)
+
+
+def test_packed_files_serve_as_well(small_mnist, raw):
+    before = datasets.load("MNIST", small_mnist, train=True).images
+    path = raw / TRAIN_IMAGES
+    path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    assert torch.equal(datasets.load("MNIST", small_mnist, train=True).images, before)
+
+
+def test_the_real_mnist(mnist_dir):
+    train = datasets.load("MNIST", mnist_dir, train=True)
+    test = datasets.load("MNIST", mnist_dir, train=False)
+    assert len(train.images) == len(train.labels) == 60_000
+    assert test.labels[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
+    assert train.labels[:5].tolist() == [5, 0, 4, 1, 9]
+
+
+def test_agrees_with_torchvision(mnist_dir):
+    from torchvision.datasets import MNIST
+
+    theirs = MNIST(mnist_dir, train=False)
+    ours = datasets.load("MNIST", mnist_dir, train=False)
+    assert torch.equal(theirs.data, ours.images)
+    assert torch.equal(theirs.targets, ours.labels)
+
+
+def header(magic, *dimensions):
+    return struct.pack(f">i{len(dimensions)}i", magic, *dimensions)
+
+
+def problem(data_dir, train=True):
+    with pytest.raises(Problem) as caught:
+        datasets.load("MNIST", data_dir, train)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "no idx file"),
+        (b"<!DOCTYPE html><title>Log in to this network</title>", "no idx file"),
+        (header(0x801, 600) + bytes(600), "no idx file"),  # labels in the images' place
+        (header(0xD03, 1, 28, 28) + bytes(4 * 784), "no idx file"),  # floats
+        (header(0x803, 600), "no idx file"),  # cut off in its header
+        (header(0x803, 600, 28, 28) + bytes(599 * 784), "bytes but its header speaks of"),
+        (header(0x803, 600, 28, 28) + bytes(600 * 784 + 1), "bytes but its header speaks of"),
+        (header(0x803, 600, 32, 32) + bytes(600 * 1024), "(32, 32)"),
+        (header(0x803, -1, 28, 28), "bytes but its header speaks of"),
+        (header(0x803, 0, 28, 28), "holds 0 items"),
+        (header(0x803, 500, 28, 28) + bytes(500 * 784), "500 train images but 600 labels"),
+    ],
+)
+def test_broken_image_files_are_named_with_the_way_out(small_mnist, raw, content, says):
+    (raw / TRAIN_IMAGES).write_bytes(content)
+    text = problem(small_mnist)
+    assert says in text and str(raw) in text and "delete" in text
+
+
+def test_labels_out_of_range(small_mnist, raw):
+    (raw / TRAIN_LABELS).write_bytes(header(0x801, 600) + bytes(599) + b"\x0a")
+    text = problem(small_mnist)
+    assert "the label 10" in text and TRAIN_LABELS in text and "delete" in text
+
+
+def test_a_broken_packed_file(small_mnist, raw):
+    path = raw / TEST_IMAGES
+    packed = gzip.compress(path.read_bytes())
+    path.unlink()
+    for content in (packed[: len(packed) // 2], b"not packed", packed[:200] + b"x" + packed[201:]):
+        path.with_name(path.name + ".gz").write_bytes(content)
+        text = problem(small_mnist, train=False)
+        assert "cannot read" in text and "delete" in text
+
+
+def test_a_missing_file(small_mnist, raw):
+    (raw / TEST_LABELS).unlink()
+    text = problem(small_mnist, train=False)
+    assert TEST_LABELS in text and "--data-dir" in text
+
+
+def test_drawn_digits_need_no_files():
+    part = datasets.load("drawn digits", None, train=False)
+    assert part.images.shape == (10_000, 28, 28)
+    assert part.labels.bincount().tolist() == [1000] * 10
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """No download gets anywhere: every connection goes to a port where nobody listens."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        yield
+
+
+@pytest.fixture
+def silent(monkeypatch):
+    """Connections are accepted and never answered."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.setattr(datasets, "TIMEOUT", 0.3)
+        yield
+
+
+@pytest.mark.parametrize("network", ["offline", "silent"])
+def test_a_download_that_fails(tmp_path, network, request, capsys):
+    request.getfixturevalue(network)
+    patience = socket.getdefaulttimeout()
+    with pytest.raises(Problem) as caught:
+        datasets.find_digits("mnist", tmp_path / "data")
+    text = str(caught.value)
+    assert "could not be downloaded" in text and "--data-dir" in text and "\n" not in text
+    assert list((tmp_path / "data").rglob("*")) == []  # nothing half done
+    assert socket.getdefaulttimeout() == patience
+    assert capsys.readouterr().out == ""  # what torchvision prints is no result
+
+
+def test_auto_goes_on_with_drawn_digits_and_says_so_loudly(tmp_path, offline, capsys):
+    assert datasets.find_digits("auto", tmp_path) == "drawn digits"
+    assert "DRAWN" in capsys.readouterr().err
+    assert datasets.find_digits("drawn", tmp_path) == "drawn digits"
+
+
+def test_auto_takes_mnist_where_it_is(small_mnist, offline):
+    assert datasets.find_digits("auto", small_mnist) == "MNIST"
+
+
+def test_a_broken_file_is_never_passed_over_for_drawn_digits(small_mnist, raw, offline):
+    (raw / TRAIN_IMAGES).write_bytes(b"broken")
+    assert datasets.find_digits("auto", small_mnist) == "MNIST"
+    assert "no idx file" in problem(small_mnist)
+
+
+def test_a_data_folder_that_cannot_be_made(tmp_path, offline):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(Problem, match="could not be downloaded"):
+        datasets.find_digits("mnist", tmp_path / "file" / "data")

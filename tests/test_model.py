@@ -1,0 +1,205 @@
+"""The network, and its weights on disk."""
+
+import pickle
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import HOME
+
+from network.files import Problem
+from network.model import MyNetwork, load_network, network_input, parameter_count, save_network
+
+PRINTED = """\
+MyNetwork(
+  (conv1): Conv2d(1, 10, kernel_size=(5, 5), stride=(1, 1))
+  (pool1): MaxPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False)
+  (conv2): Conv2d(10, 20, kernel_size=(5, 5), stride=(1, 1))
+  (dropout): Dropout2d(p=0.25, inplace=False)
+  (fc1): Linear(in_features=320, out_features=50, bias=True)
+  (fc2): Linear(in_features=50, out_features=10, bias=True)
+)"""
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return MyNetwork().eval()
+
+
+def test_prints_as_in_the_report(network):
+    assert str(network) == PRINTED
+    assert parameter_count(network) == 21_840
+
+
+def test_computes_what_the_report_describes(network):
+    x = torch.randn(4, 1, 28, 28)
+    y = F.relu(F.max_pool2d(F.conv2d(x, network.conv1.weight, network.conv1.bias), 2))
+    y = F.relu(F.max_pool2d(F.conv2d(y, network.conv2.weight, network.conv2.bias), 2))
+    y = F.relu(F.linear(y.reshape(4, 320), network.fc1.weight, network.fc1.bias))
+    y = F.log_softmax(F.linear(y, network.fc2.weight, network.fc2.bias), 1)
+    torch.testing.assert_close(network(x), y)
+    torch.testing.assert_close(network(x).exp().sum(1), torch.ones(4))
+
+
+def test_dropout_leaves_out_whole_feature_maps(network):
+    x = torch.randn(50, 1, 28, 28)
+    maps = network.train().dropout(network.conv2(network.pool1(network.conv1(x))))
+    empty = (maps == 0).flatten(2).all(2).float().mean().item()
+    assert 0.2 < empty < 0.3
+    assert (maps == 0).float().mean().item() == pytest.approx(empty, abs=1e-6)
+
+
+def test_sizes_follow_the_arguments():
+    network = MyNetwork(filters=(3, 7), hidden=11, classes=5, dropout=0.5)
+    assert network(torch.zeros(2, 1, 28, 28)).shape == (2, 5)
+    assert MyNetwork(**network.sizes).state_dict().keys() == network.state_dict().keys()
+    assert network.sizes == {"filters": [3, 7], "hidden": 11, "classes": 5, "dropout": 0.5}
+
+
+def test_network_input_is_mnist_normalisation_and_leaves_its_argument():
+    images = torch.full((2, 28, 28), 255.0)
+    x = network_input(images)
+    assert x.shape == (2, 1, 28, 28)
+    assert x[0, 0, 0, 0].item() == pytest.approx((1 - 0.1307) / 0.3081)
+    assert images.min() == 255
+    assert torch.equal(network_input(images.byte()), x)
+
+
+def test_network_input_of_mnist_has_zero_mean_and_unit_variance(mnist_dir):
+    from network.datasets import load
+
+    x = network_input(load("MNIST", mnist_dir, train=True).images)
+    assert x.mean().item() == pytest.approx(0, abs=1e-3)
+    assert x.std().item() == pytest.approx(1, abs=1e-3)
+
+
+def test_a_checkpoint_comes_back_whole(tmp_path):
+    torch.manual_seed(1)
+    network = MyNetwork(filters=(4, 6), hidden=9, classes=3, dropout=0.1)
+    network = network.to(memory_format=torch.channels_last).eval()
+    path = tmp_path / "new folder" / "β.pth"
+    save_network(path, network, class_names=["α", "β", "γ"], seed=7, history={"losses": [0.5]})
+    again, facts = load_network(path)
+    assert facts == {"class_names": ["α", "β", "γ"], "seed": 7, "history": {"losses": [0.5]}}
+    assert again.sizes == network.sizes
+    assert not again.training
+    x = torch.randn(5, 1, 28, 28)
+    torch.testing.assert_close(again(x), network(x))
+    assert [p.name for p in path.parent.iterdir()] == ["β.pth"]  # no leftovers
+
+
+def test_a_bare_state_dict_is_read(tmp_path, network):
+    torch.save(network.state_dict(), tmp_path / "bare.pth")
+    again, facts = load_network(tmp_path / "bare.pth")
+    assert facts == {}
+    x = torch.randn(5, 1, 28, 28)
+    assert torch.equal(again(x), network(x))
+
+
+def problem(path):
+    with pytest.raises(Problem) as caught:
+        load_network(path)
+    text = str(caught.value)
+    assert "\n" not in text and str(path) in text
+    return text
+
+
+def test_missing_weights(tmp_path):
+    assert "no weights file" in problem(tmp_path / "none.pth")
+    assert "no weights file" in problem(tmp_path)  # a folder
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.3, 0.6, 0.9, 0.999])
+def test_cut_off_weights(tmp_path, network, share):
+    path = tmp_path / "cut.pth"
+    save_network(path, network)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    assert "cut off" in problem(path)
+
+
+class Touch:
+    """A pickle of it makes a file when it is read carelessly."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("how", ["torch", "pickle"])
+def test_a_pickle_that_runs_code_is_refused(tmp_path, how):
+    path, touched = tmp_path / "evil.pth", tmp_path / "touched"
+    if how == "torch":
+        torch.save({"state_dict": Touch(touched)}, path)
+    else:
+        path.write_bytes(pickle.dumps({"state_dict": Touch(touched)}))
+    assert "could run code" in problem(path)
+    assert not touched.exists()
+    # The trap works: a careless reader would have sprung it.
+    content = path.read_bytes()
+    careless = torch.load(path, weights_only=False) if how == "torch" else pickle.loads(content)
+    careless["state_dict"].close()
+    assert touched.exists()
+
+
+def change(network, **tensors):
+    return {**network.state_dict(), **{k.replace("_", "."): v for k, v in tensors.items()}}
+
+
+def test_weights_of_other_networks_are_named_with_their_shapes(tmp_path, network):
+    path = tmp_path / "other.pth"
+    torch.save(change(network, conv1_weight=torch.zeros(10, 3, 5, 5)), path)
+    assert "[10, 3, 5, 5]" in problem(path) and "[10, 1, 5, 5]" in problem(path)
+    torch.save(change(network, fc1_weight=torch.zeros(50, 321)), path)
+    assert "[50, 321]" in problem(path)
+    torch.save(change(network, fc1_weight=torch.zeros(50)), path)
+    assert "another network" in problem(path)
+    torch.save(change(network, conv3_weight=torch.zeros(1)), path)
+    assert "conv3.weight" in problem(path)
+    torch.save(torch.nn.Linear(3, 3).state_dict(), path)
+    assert "another network" in problem(path)
+    torch.save(change(network, fc2_bias=torch.full((10,), torch.nan)), path)
+    assert "no finite numbers" in problem(path)
+    torch.save({"network": {"dropout": 7.0}, "state_dict": network.state_dict()}, path)
+    assert "dropout" in problem(path)
+    torch.save([1, 2, 3], path)
+    assert "no state_dict" in problem(path)
+
+
+def test_a_killed_save_leaves_the_old_file(tmp_path, network):
+    path = tmp_path / "weights.pth"
+    save_network(path, network, seed=1)
+    half_written = (
+        "import sys, time; sys.path.insert(0, sys.argv[1])\n"
+        "from network.files import whole_file\n"
+        "with whole_file(sys.argv[2]) as file:\n"
+        "    file.write(b'half'); file.flush(); print('writing', flush=True); time.sleep(60)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", half_written, str(HOME), str(path)], stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout.readline().strip() == b"writing"
+        writer.kill()
+    assert load_network(path)[1] == {"seed": 1}
+
+
+def test_a_failed_save_leaves_the_old_file_and_no_leftovers(tmp_path, network, monkeypatch):
+    path = tmp_path / "weights.pth"
+    save_network(path, network, seed=1)
+    before = path.read_bytes()
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(Problem, match="No space left"):
+        save_network(path, network, seed=2)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["weights.pth"]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path, network):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(Problem, match="cannot write"):
+        save_network(tmp_path / "file" / "weights.pth", network)

@@ -1,0 +1,126 @@
+"""The training loop and the evaluation."""
+
+import pytest
+import torch
+from torch import nn
+
+from network import pen
+from network.model import MyNetwork, network_input
+from network.training import REPORT, Recipe, evaluate, predict, random_affine, train
+
+
+@pytest.fixture(scope="module")
+def digits():
+    images, labels = pen.drawn_digits(3000, seed=5)
+    return torch.from_numpy(images), torch.from_numpy(labels)
+
+
+def trained(images, labels, recipe, seed=0):
+    torch.manual_seed(seed)
+    network = MyNetwork()
+    epochs = list(train(network, images, labels, recipe, progress=False))
+    return network, epochs
+
+
+@pytest.mark.parametrize(
+    ("recipe", "floor"), [(Recipe(epochs=8, batch_size=64), 0.85), (REPORT, 0.5)]
+)
+def test_it_learns(digits, recipe, floor):
+    images, labels = digits
+    network, epochs = trained(images[:2500], labels[:2500], recipe)
+    _, accuracy = evaluate(network, images[2500:], labels[2500:])
+    assert accuracy > floor  # guessing gives 0.1
+    assert [epoch.number for epoch in epochs] == list(range(1, recipe.epochs + 1))
+    assert all(len(epoch.losses) == 40 for epoch in epochs)  # the last batch is a short one
+    first, last = epochs[0].losses, epochs[-1].losses
+    assert sum(last) < 0.7 * sum(first)
+    assert not network.training
+
+
+def test_labels_that_mean_nothing_are_not_learned(digits):
+    images, labels = digits
+    shuffled = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))]
+    network, _ = trained(images[:2500], shuffled[:2500], Recipe(epochs=3))
+    assert evaluate(network, images[2500:], labels[2500:])[1] < 0.3
+
+
+def test_a_seed_repeats_and_another_differs(digits):
+    images, labels = digits
+    recipe = Recipe(epochs=2)
+    (first, one), (again, two), (other, _) = (
+        trained(images, labels, recipe, seed) for seed in (3, 3, 4)
+    )
+    assert [epoch.losses for epoch in one] == [epoch.losses for epoch in two]
+    for a, b, c in zip(first.parameters(), again.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)
+        assert not torch.equal(a, c)
+
+
+def test_dropout_is_what_it_was_after_training_and_after_an_interruption(digits):
+    images, labels = digits
+    network = MyNetwork(dropout=0.4)
+    steps = train(network, images, labels, Recipe(epochs=4), progress=False)
+    for _ in range(4):
+        next(steps)
+    assert network.dropout.p < 0.4  # it fades
+    steps.close()
+    assert network.dropout.p == 0.4
+
+
+def test_frozen_layers_stay_bit_for_bit(digits):
+    images, labels = digits
+    network = MyNetwork()
+    network.conv1.requires_grad_(False)
+    before = [p.clone() for p in network.parameters()]
+    list(train(network, images[:500], labels[:500], Recipe(epochs=1), progress=False))
+    same = [torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True)]
+    assert same == [True, True] + [False] * 6
+
+
+def test_any_classifier_of_any_input_can_be_trained():
+    torch.manual_seed(0)
+    x = torch.randn(400, 3)
+    labels = (x[:, 0] > 0).long()
+    head = nn.Sequential(nn.Linear(3, 2), nn.LogSoftmax(dim=1))
+    recipe = Recipe(epochs=20, batch_size=32, learning_rate=0.05, augment=False)
+    list(train(head, x, labels, recipe, prepare=lambda batch: batch, progress=False))
+    assert evaluate(head, x, labels, prepare=lambda batch: batch)[1] > 0.97
+
+
+def test_random_affine_moves_but_keeps_the_digit(digits):
+    images = digits[0][:200]
+    torch.testing.assert_close(random_affine(images, strength=0), images.float(), atol=0.01, rtol=0)
+    torch.manual_seed(0)
+    moved = random_affine(images)
+    assert moved.shape == images.shape and moved.dtype == torch.float32
+    assert 0 <= moved.min() and moved.max() <= 255
+    assert not torch.equal(moved[0], random_affine(images)[0])
+    ink = moved.sum((1, 2)) / images.float().sum((1, 2))
+    assert 0.7 < ink.min() and ink.max() < 1.4  # scaled by at most 12 % either way
+    steps = torch.arange(28.0)
+    drift = (moved.sum(1) @ steps) / moved.sum((1, 2)) - (images.float().sum(1) @ steps) / (
+        images.float().sum((1, 2))
+    )
+    assert 1 < drift.abs().max() < 6  # pixels; 12 % of 28 and what turning adds
+    assert drift.mean().abs() < 0.5
+
+
+def test_predict_and_evaluate(digits):
+    images, labels = digits
+    network = MyNetwork()
+    torch.manual_seed(0)
+    outputs = predict(network.train(), images, batch_size=7)  # eval mode whatever it was
+    torch.testing.assert_close(outputs, network.eval()(network_input(images)))
+    loss, accuracy = evaluate(network, images, labels)
+    assert loss == pytest.approx(-outputs[range(3000), labels].mean().item(), rel=1e-5)
+    assert accuracy == pytest.approx((outputs.argmax(1) == labels).double().mean().item())
+
+
+def test_the_reports_recipe_learns_mnist(mnist_dir):
+    from network.datasets import load
+
+    training, test = (load("MNIST", mnist_dir, train) for train in (True, False))
+    torch.manual_seed(0)
+    network = MyNetwork()
+    next(train(network, training.images, training.labels, REPORT, progress=False))
+    assert evaluate(network, test.images, test.labels)[1] > 0.94  # after one epoch
