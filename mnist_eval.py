@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from network import command
-from network.files import Problem
+from network.files import Problem, image_files
 from network.model import load_network
 from network.training import predict
 
@@ -136,10 +136,10 @@ def guesses(probabilities):
 def recognise(network, device, options):
     """1.F: recognises pictures; returns the exit status and the paths of the figures."""
     from network import figures
-    from network.photos import NoInk, normalise, picture_files, read_image
+    from network.photos import NoInk, normalise, read_image
 
     own = [command.HOME / "data" / "digits"]
-    paths = picture_files(options.pictures or own)
+    paths = image_files(options.pictures or own)
     status, right, pairs = 0, [], []
     for path in tqdm(paths, desc="recognising", leave=False, disable=None):
         label = true_label(path)

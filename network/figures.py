@@ -68,7 +68,7 @@ def _panels(rows, columns, title, width=1.7, height=1.95):
 
 def _show(axis, image, title="", colour=INK):
     """A grey image (H, W) of 0 to 255, or a colour one (H, W, 3), with its title above."""
-    axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axis.imshow(np.asarray(image), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axis.set_title(title, color=colour)
 
 

@@ -1,8 +1,13 @@
-"""Problems that a user can mend, and files that are written whole or not at all."""
+"""Problems that a user can mend, files written whole or not at all, image files in folders."""
 
 import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+# Kinds of image files that are looked for in folders; a file named singly may be of any kind.
+IMAGE_SUFFIXES = {
+    *(".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+}
 
 
 class Problem(Exception):
@@ -41,3 +46,25 @@ def whole_file(path):
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+def image_files(paths):
+    """The files named, and in place of a folder all image files in it and below it, sorted.
+
+    Raises:
+        Problem: a folder has no image file, or cannot be read.
+    """
+    found = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            found.append(path)  # whether it is there is found out when it is read
+            continue
+        inside = sorted(
+            file
+            for file in path.rglob("*")
+            if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+        )
+        if not inside:
+            raise Problem(f"no image files in the folder {path}; put some there or name others")
+        found += inside
+    return found

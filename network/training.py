@@ -119,11 +119,10 @@ def train(network, images, labels, recipe, prepare=network_input, progress=True)
 def _settled(progress):
     """The shares of dropout and of augmentation that are left when `progress` (0 to 1) is done.
 
-    So small a network cannot learn all that they ask for. At the end it had better spend its
-    parameters on images as they are: dropout fades over the second half, augmentation to a third
-    of its strength.
+    So small a network cannot learn all that they ask for, and had better end on images as they
+    are. Dropout fades evenly all along; augmentation over the last third, to a third.
     """
-    return min(1, 2 * (1 - progress)), min(1, 0.3 + 2.3 * (1 - progress))
+    return 1 - progress, min(1, 0.3 + 2.3 * (1 - progress))
 
 
 def _optimizer(network, recipe, steps):
@@ -176,4 +175,4 @@ def evaluate(network, images, labels, prepare=network_input):
     """Mean negative log-likelihood (nats) and accuracy (0 to 1), in eval mode."""
     log_probabilities = predict(network, images, prepare)
     loss = F.nll_loss(log_probabilities, labels).item()
-    return loss, (log_probabilities.argmax(1) == labels).float().mean().item()
+    return loss, (log_probabilities.argmax(1) == labels).sum().item() / len(labels)

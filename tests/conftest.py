@@ -1,6 +1,8 @@
 """What the tests share: the real MNIST where it is at hand, and scripts run as users run them."""
 
 import os
+import runpy
+import socket
 import struct
 import subprocess
 import sys
@@ -24,17 +26,33 @@ def mnist_dir():
 
 
 @pytest.fixture
-def script(tmp_path):
-    """Runs one of the programs in a folder of its own: script("mnist_eval.py", "--help")."""
+def script(monkeypatch, capfd):
+    """Runs one of the programs and returns its exit status and output.
 
-    def run(name, *arguments, **changes):
-        environment = {**os.environ, **changes}
-        command = [sys.executable, HOME / name, *map(str, arguments)]
-        return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
-        )
+    script("mnist_eval.py", "--help").stdout. It is run in this process, as Python runs a script:
+    importing torch anew for every run would take most of the tests' time. Where the process itself
+    matters (signals, pipes, start-up) tests start a real one.
+    """
+
+    def run(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [str(HOME / name), *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(HOME / name), run_name="__main__")
+        output = capfd.readouterr()
+        return subprocess.CompletedProcess(name, ended.value.code or 0, output.out, output.err)
 
     return run
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """No download gets anywhere: every connection goes to a port where nobody listens."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -114,16 +114,6 @@ def test_drawn_digits_need_no_files():
 
 
 @pytest.fixture
-def offline(monkeypatch):
-    """No download gets anywhere: every connection goes to a port where nobody listens."""
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{closed.getsockname()[1]}")
-        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed.getsockname()[1]}")
-        yield
-
-
-@pytest.fixture
 def silent(monkeypatch):
     """Connections are accepted and never answered."""
     with socket.create_server(("127.0.0.1", 0)) as server:

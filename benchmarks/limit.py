@@ -1,0 +1,49 @@
+"""Epoch time ÷ bare forward, backward and step on one resident batch: the limit.
+
+The default recipe without augmentation: python -m benchmarks.limit
+"""
+
+import dataclasses
+import math
+import time
+
+import torch
+import torch.nn.functional as F
+
+from benchmarks.sides import compare, parse_options
+from network.datasets import find_or_download, load
+from network.model import MyNetwork, network_input
+from network.training import Recipe, train
+
+
+def main():
+    options = parse_options(__doc__, runs=7, images=30_000)
+    find_or_download("MNIST", options.data_dir)
+    training = load("MNIST", options.data_dir, train=True)
+    images, labels = training.images[: options.images], training.labels[: options.images]
+    recipe = dataclasses.replace(Recipe(), epochs=1, augment=False)
+    x = network_input(images[: recipe.batch_size])
+    y = labels[: recipe.batch_size]
+
+    def epoch():
+        start = time.perf_counter()
+        list(train(MyNetwork(), images, labels, recipe, progress=False))
+        return time.perf_counter() - start
+
+    def bare():
+        network = MyNetwork().to(memory_format=torch.channels_last).train()
+        optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate)
+        start = time.perf_counter()
+        for _ in range(math.ceil(options.images / recipe.batch_size)):
+            loss = F.nll_loss(network(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return time.perf_counter() - start
+
+    print(f"one epoch of {options.images:,} images, batch size {recipe.batch_size}")
+    compare("whole epoch", epoch, "bare steps", bare, options.runs)
+
+
+if __name__ == "__main__":
+    main()

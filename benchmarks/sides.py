@@ -1,0 +1,51 @@
+"""Two sides of a comparison, measured in turn on one machine."""
+
+import argparse
+import statistics
+from pathlib import Path
+
+from network.command import HOME, whole_number
+
+
+def parse_options(description, runs, images=None):
+    """The options of a benchmark: --data-dir, --runs and, where it makes sense, --images."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--data-dir", type=Path, default=HOME / "data", help="has MNIST/raw")
+    parser.add_argument("--runs", type=whole_number(1), default=runs, help="of each side")
+    if images:
+        parser.add_argument(
+            "--images", type=whole_number(1000), default=images, help="in an epoch, of 60,000"
+        )
+    return parser.parse_args()
+
+
+def compare(one, measure_one, two, measure_two, runs):
+    """Measures both sides in turn, A B A B …, and prints times and ratio.
+
+    Args:
+        one, two: names of the sides.
+        measure_one, measure_two: functions that return seconds.
+        runs: how often each is measured.
+
+    Returns:
+        The median of the runs' ratios, one ÷ two.
+    """
+    times = {one: [], two: []}
+    for run in range(1, runs + 1):
+        times[one].append(measure_one())
+        times[two].append(measure_two())
+        print(
+            f"run {run}: {one} {times[one][-1]:.2f} s, {two} {times[two][-1]:.2f} s, "
+            f"ratio {times[one][-1] / times[two][-1]:.2f}",
+            flush=True,
+        )
+    ratios = [a / b for a, b in zip(times[one], times[two], strict=True)]
+    ratio = statistics.median(ratios)
+    print(
+        f"medians of {runs} runs: {one} {statistics.median(times[one]):.2f} s, "
+        f"{two} {statistics.median(times[two]):.2f} s; "
+        f"ratio {ratio:.2f} (from {min(ratios):.2f} to {max(ratios):.2f})"
+    )
+    return ratio

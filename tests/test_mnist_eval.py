@@ -1,0 +1,171 @@
+"""mnist_eval.py as a user runs it."""
+
+import re
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from conftest import HOME
+
+from network.model import MyNetwork, save_network
+
+
+@pytest.fixture
+def evaluate(script, small_mnist, tmp_path):
+    """Runs mnist_eval.py on the small data set, its figures in tmp_path."""
+
+    def run(*arguments):
+        folders = ["--data-dir", small_mnist, "--figures-dir", tmp_path / "figures"]
+        return script("mnist_eval.py", *folders, *arguments)
+
+    return run
+
+
+@pytest.fixture
+def pictures(tmp_path, drawn):
+    """Ten pictures 0.png to 9.png as a user might have them: dark on light, 200 pixels high."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    images, labels = drawn
+    for digit in range(10):
+        image = cv2.resize(images[labels == digit][0], (200, 200), interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(folder / f"{digit}.png"), 230 - image // 4 * 3)
+    return folder
+
+
+def error_lines(done, status):
+    assert done.returncode == status, done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.splitlines()
+    assert lines and all(line.startswith("mnist_eval.py: error: ") for line in lines)
+    return lines
+
+
+def test_test_set_and_new_digits(evaluate, tmp_path):
+    done = evaluate()
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(r"^ *-?\d+\.\d\d.*$", done.stdout, re.M)
+    assert len(rows) == 10
+    for row in rows:
+        numbers = row.split()
+        outputs = [float(number) for number in numbers[:10]]
+        assert len(numbers) == 12 and int(numbers[10]) == outputs.index(max(outputs))
+        assert sum(np.exp(outputs)) == pytest.approx(1, abs=0.05)  # log-probabilities
+    ours, new = re.findall(r"^accuracy: (\d+)/(\d+) = (\S+)%$", done.stdout, re.M)
+    assert int(ours[1]) == 200 and float(ours[2]) == int(ours[0]) / 2
+    assert int(ours[0]) > 180  # learned from people's digits, tested on drawn ones
+    by_digit = re.findall(r"^  digit (\d): (\d+)/20 = ", done.stdout, re.M)
+    assert sum(int(right) for _, right in by_digit) == int(ours[0])
+    assert new[:2] == ("10", "10")  # the shipped digits
+    names = "1e_predictions", "1e_confusion", "1e_mistakes", "1f_new_digits"
+    for name in names:
+        assert cv2.imread(str(tmp_path / "figures" / f"{name}.png")).shape[1] > 300
+        assert f"{name}.png" in done.stdout
+
+
+def test_the_real_test_set(script, mnist_dir, tmp_path):
+    done = script("mnist_eval.py", "--data-dir", mnist_dir, "--figures-dir", tmp_path)
+    first = re.findall(r"^ *-?\d+\.\d\d.*$", done.stdout, re.M)
+    assert [int(row.split()[-1]) for row in first] == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
+    right = int(re.search(r"^accuracy: (\d+)/10000 = ", done.stdout, re.M)[1])
+    assert right >= 9940
+
+
+def test_pictures_alone_need_no_data_set(script, pictures, tmp_path, offline):
+    done = script(
+        *("mnist_eval.py", pictures / "7.png", "--data-dir", tmp_path / "none"),
+        *("--figures-dir", tmp_path),
+    )
+    assert done.returncode == 0 and done.stderr == ""
+    assert re.match(r"\S*7\.png: 7 \(\d+\.\d%\), true 7\naccuracy: 1/1 = 100.00%\n", done.stdout)
+    assert "1f_new_digits.png" in done.stdout
+
+
+def test_a_folder(evaluate, pictures):
+    (pictures / "notes.txt").write_text("no picture")
+    (pictures / ".hidden.png").write_text("no picture either")
+    done = evaluate(pictures)
+    assert done.returncode == 0
+    assert len(re.findall(r"\.png: \d \(\d+\.\d%\), true \d$", done.stdout, re.M)) == 10
+    assert re.search(r"^accuracy: (9|10)/10 = ", done.stdout, re.M)
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        *(("7.png", 7), ("digit_7.png", 7), ("7_2.jpg", 7), ("digit7.PNG", 7), ("7 (2).png", 7)),
+        *(("3/IMG_2041.jpg", 3), ("3/7.png", 3), ("0/a.bmp", 0), ("digit_7_12.png", 7)),
+        *(("IMG_2041.jpg", None), ("seven.png", None), ("2023-01-07.png", None)),
+        *(("33/IMG_2041.jpg", None), ("scan12.png", None), ("12.png", None), ("٣.png", None)),
+    ],
+)
+def test_labels_are_told_or_not_guessed(name, label):
+    import runpy
+    from pathlib import Path
+
+    true_label = runpy.run_path(str(HOME / "mnist_eval.py"))["true_label"]
+    assert true_label(Path("pictures") / name) == label
+
+
+def test_without_a_label_there_is_no_accuracy(evaluate, pictures):
+    path = pictures / "IMG_2041.png"
+    (pictures / "4.png").rename(path)
+    done = evaluate(path)
+    assert re.match(rf"{re.escape(str(path))}: 4 \(\d+\.\d%\)\n\nwritten:", done.stdout)
+
+
+def test_a_flat_picture_has_no_ink_and_the_others_are_answered(evaluate, pictures):
+    for value in (0, 128, 255):
+        cv2.imwrite(str(pictures / "3.png"), np.full((50, 50, 3), value, np.uint8))
+        done = evaluate(pictures)
+        (line,) = error_lines(done, status=1)
+        assert "3.png" in line and "no ink" in line
+        assert len(re.findall(r"\.png: \d \(", done.stdout)) == 9
+        assert re.search(r"^accuracy: [89]/10 = ", done.stdout, re.M)  # no answer is not right
+
+
+def test_bad_pictures_are_named_and_the_others_answered(evaluate, pictures):
+    whole = (pictures / "0.png").read_bytes()
+    (pictures / "0.png").write_bytes(whole[: len(whole) // 2])
+    (pictures / "1.png").write_bytes(b"this is no picture")
+    (pictures / "2.png").write_bytes(b"")
+    done = evaluate(pictures, pictures / "none.png")
+    lines = error_lines(done, status=2)
+    assert [re.search(r"(\w+)\.png", line)[1] for line in lines] == ["0", "1", "2", "none"]
+    assert len(re.findall(r"\.png: \d \(", done.stdout)) == 7
+
+
+def test_only_bad_pictures(evaluate, tmp_path):
+    (tmp_path / "7.png").write_bytes(b"this is no picture")
+    done = evaluate(tmp_path / "7.png")
+    assert len(error_lines(done, status=2)) == 1
+    assert "written" not in done.stdout
+
+
+def test_an_empty_folder(evaluate, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "no image files" in error_lines(evaluate(tmp_path / "empty"), 2)[0]
+
+
+def test_weights_of_all_kinds(evaluate, pictures, tmp_path):
+    picture = pictures / "7.png"
+    bare = tmp_path / "bare.pth"
+    torch.save(MyNetwork().state_dict(), bare)
+    assert evaluate("--weights", bare, picture).returncode == 0
+    greek = tmp_path / "greek.pth"
+    save_network(greek, MyNetwork(classes=3))
+    assert "3 classes" in error_lines(evaluate("--weights", greek, picture), 2)[0]
+    bare.write_bytes(bare.read_bytes()[:5000])
+    assert "cut off" in error_lines(evaluate("--weights", bare, picture), 2)[0]
+    missing = error_lines(evaluate("--weights", tmp_path / "none.pth", picture), 2)[0]
+    assert "no weights file" in missing
+    nowhere = error_lines(evaluate("--models-dir", tmp_path / "none", picture), 2)[0]
+    assert "mnist_network.pth" in nowhere
+
+
+def test_figures_that_cannot_be_written(evaluate, pictures, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    done = evaluate("--figures-dir", tmp_path / "file", pictures)
+    assert "cannot write" in error_lines(done, 2)[0]
+    assert ": 7 (" in done.stdout  # the answers are not lost
