@@ -126,11 +126,10 @@ def draw_results(probabilities, test, folder):
 
 
 def guesses(probabilities):
-    """The answer in words; where the network is not sure, both probabilities and the next best."""
+    """The answer and its probability; where the network is not sure, the next best as well."""
     (first, second), (best, next_best) = (row.tolist() for row in probabilities.topk(2))
-    if first >= SURE:
-        return f"{best}"
-    return f"{best} ({first:.0%})\nor {next_best} ({second:.0%})"
+    answer = f"{best} ({first:.1%})"
+    return answer if first >= SURE else f"{answer}\nor {next_best} ({second:.1%})"
 
 
 def recognise(network, device, options):
@@ -138,8 +137,8 @@ def recognise(network, device, options):
     from network import figures
     from network.photos import NoInk, normalise, read_image
 
-    own = [command.HOME / "data" / "digits"]
-    paths = image_files(options.pictures or own)
+    own = command.short(command.HOME / "data" / "digits")
+    paths = image_files(options.pictures or [own])
     status, right, pairs = 0, [], []
     for path in tqdm(paths, desc="recognising", leave=False, disable=None):
         label = true_label(path)
@@ -155,20 +154,23 @@ def recognise(network, device, options):
             continue
         probabilities = predict(network, torch.from_numpy(image)[None].to(device))[0].exp()
         answer = int(probabilities.argmax())
-        line = f"{command.short(path)}: {answer} ({probabilities[answer]:.1%})"
+        line = f"{path}: {answer} ({probabilities[answer]:.1%})"
         if label is not None:
             right.append(answer == label)
             line += f", true {label}"
         tqdm.write(line, file=sys.stdout)
         if len(pairs) < SHOWN:
             colour = figures.INK if label is None else figures.GREEN if right[-1] else figures.RED
-            pairs.append((figures.thumbnail(picture), image, guesses(probabilities), colour))
+            caption = guesses(probabilities)
+            if colour == figures.RED:
+                caption += f", true {label}"
+            pairs.append((figures.thumbnail(picture), image, caption, colour))
     if right:
         print(f"accuracy: {sum(right)}/{len(right)} = {sum(right) / len(right):.2%}")
     if not pairs:
         return status, []
-    what = "New handwriting" if options.pictures else "Digits drawn by network/pen.py"
-    title = f"{what} as given, and as the network sees it"
+    what = "New digits" if options.pictures else "Digits drawn by network/pen.py"
+    title = f"{what}: as given, and as the network sees them"
     if len(paths) > len(pairs):
         title += f" ({len(pairs)} of {len(paths)})"
     path = options.figures_dir / "1f_new_digits.png"

@@ -14,7 +14,7 @@ import torch
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from network.files import whole_file
 
@@ -264,6 +264,9 @@ def accuracy_curves(epochs, title):
     ):
         values = [epoch[key] for epoch in epochs]
         axis.plot(numbers, values, style, color=colour, ms=4, label=f"{label}: {values[-1]:.2%}")
+    # The first epochs while learning are so much worse that they would press the rest together.
+    lowest = min(epoch[key] for epoch in epochs for key in ("train_accuracy", "test_accuracy"))
+    axis.set_ylim(1 - 1.5 * (1 - lowest) - 1e-3, 1 + 0.05 * (1 - lowest) + 1e-4)
     axis.set_xlabel("epoch")
     axis.set_ylabel("accuracy")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -290,15 +293,18 @@ def loss_curves(batch_losses, batch_size, tests, title):
     # Each average is drawn at the middle of its window.
     smooth = np.convolve(losses, np.ones(window) / window, mode="valid")
     middle = seen[window // 2 : window // 2 + len(smooth)]
-    axis.plot(seen, losses, ".", ms=2, color=BLUE, alpha=0.2, label="training, each batch")
+    axis.plot(seen, losses, ".", ms=2.5, color=BLUE, alpha=0.2, label="training, each batch")
     axis.plot(middle, smooth, color=BLUE, lw=2, label=f"training, mean of {window} batches")
     axis.plot(*zip(*tests, strict=True), "o", ms=6, color=ORANGE, label="test, after each epoch")
     axis.set_yscale("log")
-    axis.set_xlabel("training images seen")
-    axis.set_ylabel("mean negative log-likelihood (nats)")
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_minor_locator(NullLocator())
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.legend(loc="upper right")
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1000:,g}"))
+    axis.set_xlabel("training images seen (thousands)")
+    axis.set_ylabel("mean negative log-likelihood (nats)")
+    for handle in axis.legend(loc="upper right").legend_handles:
+        handle.set_alpha(1)
     return figure
 
 
@@ -314,8 +320,11 @@ def confusion(counts, class_names, title):
     size = max(5.5, 0.62 * len(counts) + 1.6)
     figure = Figure(figsize=(size + 1, size), layout="constrained")
     axis = figure.subplots()
-    axis.grid(False)
     axis.spines[:].set_visible(False)
+    axis.grid(False)
+    axis.set_xticks(np.arange(len(counts) - 1) + 0.5, minor=True)  # lines between the cells
+    axis.set_yticks(np.arange(len(counts) - 1) + 0.5, minor=True)
+    axis.grid(which="minor")
     figure.suptitle(title)
     # The right answers would drown the mistakes in any common scale.
     mistakes = np.where(np.eye(len(counts), dtype=bool), 0, counts)
@@ -329,7 +338,7 @@ def confusion(counts, class_names, title):
         axis.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", **look)
     axis.set_xticks(range(len(counts)), class_names)
     axis.set_yticks(range(len(counts)), class_names)
-    axis.tick_params(length=0)
+    axis.tick_params(which="both", length=0)
     axis.set_xlabel("answer")
     axis.set_ylabel("true")
     bar = figure.colorbar(shown, ax=axis, shrink=0.6, label="mistakes")
@@ -343,19 +352,23 @@ def pictures_as_seen(pictures, images, captions, colours, title):
 
     Args:
         pictures: each (H, W, 3) uint8 RGB, any size.
-        images: each (28, 28) uint8, or None where there was nothing to see.
+        images: each (28, 28) uint8.
         captions: the answer, above each pair.
         colours: of each caption.
         title: of the figure.
     """
-    pairs = min(5, len(pictures))  # in a row
-    rows = math.ceil(len(pictures) / pairs)
-    figure, axes = _panels(rows, 2 * pairs, title, width=1.45, height=2.2)
+    columns = min(5, len(pictures))
+    rows = math.ceil(len(pictures) / columns)
+    lines = max(caption.count("\n") + 1 for caption in captions)
+    figure, axes = _panels(rows, columns, title, width=2.75, height=1.35 + 0.25 * lines)
     for index, (picture, image) in enumerate(zip(pictures, images, strict=True)):
-        given, seen = axes[2 * index], axes[2 * index + 1]
-        _show(given, thumbnail(picture), captions[index], colours[index])
-        if image is not None:
-            _show(seen, image)
+        # Both in squares of side 1, the picture in the middle of its own.
+        height, width = np.array(picture.shape[:2]) / max(picture.shape[:2])
+        left, bottom = (1 - width) / 2, (1 - height) / 2
+        _show(axes[index], picture, captions[index], colours[index])
+        axes[index].get_images()[0].set_extent((left, left + width, bottom, bottom + height))
+        axes[index].imshow(image, cmap="gray", vmin=0, vmax=255, extent=(1.04, 2.04, 0, 1))
+        axes[index].set(xlim=(-0.06, 2.1), ylim=(-0.02, 1.02))
     return figure
 
 
@@ -367,3 +380,150 @@ def thumbnail(picture, side=200):
         return picture
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+
+
+SIGNED = "RdBu_r"  # negative blue, zero white, positive red
+
+
+def _show_signed(axis, values, limit, title="", colour=INK):
+    """Values of either sign (H, W) in colours from -limit to limit, with their title above."""
+    axis.set_title(title, color=colour)
+    return axis.imshow(values, cmap=SIGNED, vmin=-limit, vmax=limit, interpolation="nearest")
+
+
+def _bar(figure, shown, axes, label, place="right"):
+    """The colour bar of what was shown, beside these axes or below them."""
+    bar = figure.colorbar(shown, ax=axes, label=label, location=place, shrink=0.7, aspect=30)
+    bar.outline.set_visible(False)
+
+
+def filter_panels(filters, title):
+    """The filters of a first layer, all on one scale.
+
+    Args:
+        filters: (F, n, n).
+        title: of the figure.
+    """
+    columns = 5
+    rows = math.ceil(len(filters) / columns)
+    figure, axes = _panels(rows, columns, title)
+    limit = np.abs(filters).max()
+    for index, (axis, weights) in enumerate(zip(axes, filters, strict=False)):
+        shown = _show_signed(axis, weights, limit, f"filter {index}")
+    _bar(figure, shown, axes, "weight")
+    return figure
+
+
+def filter_table(filters, title):
+    """The filters of a second layer, all on one scale: a row for each, a column for each input.
+
+    Args:
+        filters: (F, C, n, n).
+        title: of the figure.
+    """
+    count, channels, size, _ = filters.shape
+    step = size + 1  # a pixel stays white between two kernels
+    tiles = np.zeros((count, channels, step, step))
+    tiles[:, :, :size, :size] = filters
+    picture = tiles.transpose(0, 2, 1, 3).reshape(count * step, channels * step)[:-1, :-1]
+    wide, tall = max(4, 0.42 * channels + 1.6), 0.42 * count + 1.4
+    figure = Figure(figsize=(wide, tall), layout="constrained")
+    figure.suptitle(textwrap.fill(title, int(wide / 0.125)))
+    axis = figure.subplots()
+    axis.grid(False)
+    axis.spines[:].set_visible(False)
+    axis.tick_params(length=0)
+    shown = _show_signed(axis, picture, np.abs(filters).max())
+    axis.set_xticks(np.arange(channels) * step + size // 2, range(channels))
+    axis.set_yticks(np.arange(count) * step + size // 2, range(count))
+    axis.set_xlabel("feature map that it is for")
+    axis.set_ylabel("filter")
+    _bar(figure, shown, axis, "weight")
+    return figure
+
+
+def filters_and_responses(image, filters, responses, title):
+    """An image, then each filter beside what it makes of the image.
+
+    Args:
+        image: (28, 28), grey values 0 to 255.
+        filters: (F, n, n), shown on one scale.
+        responses: (F, h, w), shown on another.
+        title: of the figure.
+    """
+    pairs = 3  # in a row
+    rows = math.ceil((len(filters) + 1) / pairs)
+    figure, axes = _panels(rows, 2 * pairs, title, width=1.65)
+    _show(axes[1], image, "image")
+    limits = np.abs(filters).max(), np.abs(responses).max()
+    for index, (weights, response) in enumerate(zip(filters, responses, strict=True)):
+        left, right = axes[2 * index + 2 : 2 * index + 4]
+        of_filters = _show_signed(left, weights, limits[0], f"filter {index}")
+        of_responses = _show_signed(right, response, limits[1], "response")
+    _bar(figure, of_filters, axes, "weight", "bottom")
+    _bar(figure, of_responses, axes, "response")
+    return figure
+
+
+def maps_and_responses(maps, responses, title):
+    """The feature maps that a layer sees, then what its filters answer to them.
+
+    Args:
+        maps: (C, H, W), from 0 up, shown on one scale.
+        responses: (F, h, w), shown on another.
+        title: of the figure.
+    """
+    columns = 10
+    above = math.ceil(len(maps) / columns)  # rows
+    rows = above + math.ceil(len(responses) / columns)
+    figure, axes = _panels(rows, columns, title, width=1.2, height=1.45)
+    for index, (axis, values) in enumerate(zip(axes, maps, strict=False)):
+        _show(axis, values * (255 / max(maps.max(), 1e-9)), f"map {index}")
+    below = axes[above * columns :]
+    limit = np.abs(responses).max()
+    for index, (axis, values) in enumerate(zip(below, responses, strict=False)):
+        shown = _show_signed(axis, values, limit, f"filter {index}")
+    _bar(figure, shown, below, "response")
+    return figure
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """A filter and what it is most like: see `likenesses`."""
+
+    weights: np.ndarray  # (n, n), mean taken out, unit norm
+    gradient: float  # the direction in which the weights rise, in degrees, 90 down
+    operator: np.ndarray  # (n, n), unit norm, with the sign that fits
+    name: str  # of the operator
+    cosine: float
+    sobel: np.ndarray  # (n, n), the best fit of the Sobel pair, no longer of unit norm
+    share: float  # of the filter's energy that this fit explains
+    edge: bool  # whether that makes it an edge detector
+
+
+def likenesses(filters, title):
+    """Each filter beside its best match and beside the part of it that the Sobel pair explains.
+
+    Args:
+        filters: a `Likeness` for each.
+        title: of the figure.
+    """
+    triples = 2  # in a row
+    rows = math.ceil(len(filters) / triples)
+    figure, axes = _panels(rows, 3 * triples, title, width=1.85, height=2.25)
+    limit = max(np.abs([f.weights for f in filters]).max(), np.abs([f.operator for f in filters]).max())
+    for index, found in enumerate(filters):
+        own, match, fit = axes[3 * index : 3 * index + 3]
+        _show_signed(own, found.weights, limit, f"filter {index}\n")
+        centre, reach = found.weights.shape[0] // 2, 0.4 * found.weights.shape[0]
+        angle = np.deg2rad(found.gradient)
+        way = reach * np.cos(angle), reach * np.sin(angle)
+        ends = [(centre - way[0], centre - way[1]), (centre + way[0], centre + way[1])]
+        own.add_patch(FancyArrowPatch(*ends, arrowstyle="-|>", mutation_scale=16, lw=2, color=INK))
+        words = found.name.split()
+        half = (len(words) + 1) // 2
+        name = " ".join(words[:half]) + "\n" + " ".join([*words[half:], f"({found.cosine:+.2f})"])
+        _show_signed(match, found.operator, limit, name)
+        colour = GREEN if found.edge else INK
+        _show_signed(fit, found.sobel, limit, f"Sobel pair:\n{found.share:.0%}", colour)
+    return figure

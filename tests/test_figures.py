@@ -63,7 +63,7 @@ def curves(count):
 
 @pytest.mark.parametrize("columns", [3, 6])
 def test_image_grid(columns):
-    captions = ["7", "4 (51%)\nor 9 (49%)", "9 read as 4\n99% sure"] * 8
+    captions = ["7 (100.0%)", "4 (51.0%)\nor 9 (48.9%)", "9 read as 4\n99% sure"] * 8
     figure = figures.image_grid(GREY, captions, columns, "The first images of drawn digits")
     assert_readable(figure)
     images = [axis.get_images()[0].get_array() for axis in figure.axes if axis.get_images()]
@@ -137,16 +137,16 @@ def test_confusion(names):
 def test_pictures_as_seen(count):
     sizes = itertools.cycle([(40, 400, 3), (4000, 3000, 3), (28, 28, 3)])
     pictures = [np.full(next(sizes), 200, np.uint8) for _ in range(count)]
-    captions = ["7", "4 (51%)\nor 9 (49%)"] * 15
+    captions = ["7 (100.0%)", "4 (51.0%)\nor 9 (48.9%), true 9"] * 15
     figure = figures.pictures_as_seen(
         [figures.thumbnail(picture) for picture in pictures],
         GREY[[0] * count],
         captions[:count],
         [figures.INK] * count,
-        "New handwriting as given, and as the network sees it (30 of 77)",
+        "New digits: as given, and as the network sees them (30 of 77)",
     )
     assert_readable(figure)
-    assert sum(bool(axis.get_images()) for axis in figure.axes) == 2 * count
+    assert sum(len(axis.get_images()) for axis in figure.axes) == 2 * count
 
 
 def test_thumbnails_keep_their_aspect():

@@ -1,0 +1,216 @@
+"""Measuring small filters: which classical operator each is like, and what chance would score.
+
+Filters and operators are square arrays of any odd size n from 3 to 31. They act by correlation, as
+torch's convolutions and `cv2.filter2D` do: nothing is flipped. Angles are in degrees and say in
+which direction a filter's weights change: 0 to the right, 90 down, as pixels are counted.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+# An edge detector, in this project's sense, is more of an edge operator than of all else together.
+EDGE_SHARE = 0.5  # of its energy that the Sobel pair explains
+ANGLES = np.arange(0, 180, 22.5)  # the other half circle differs by its sign only
+# Measures of the operators as parts of their size; at 5×5 these are 0.7, 1.1 and 3, 4, 6 pixels.
+WIDTHS = 0.14, 0.22  # standard deviations of the round ones
+WAVELENGTHS = 0.6, 0.8, 1.2
+
+
+def sobel_pair(size):
+    """Sobel's x and y derivative: (2, n, n), each of zero sum and unit norm, orthogonal.
+
+    Beyond 3×3 they are OpenCV's: the derivative along one axis, binomial weights along the other.
+    Any direction between them is `cos(angle) * x + sin(angle) * y` (Freeman and Adelson 1991, "The
+    Design and Use of Steerable Filters").
+    """
+    derivative, smoothing = cv2.getDerivKernels(1, 0, size, ktype=cv2.CV_64F)  # (n, 1) each
+    x = smoothing @ derivative.T
+    return np.stack([x, x.T]) / np.linalg.norm(x)
+
+
+def gabor(size, angle, wavelength, phase):
+    """A Gabor kernel (n, n): a plane wave under a round Gaussian of a quarter of the size.
+
+    Args:
+        size: n.
+        angle: in which direction the wave runs, in degrees.
+        wavelength: in pixels.
+        phase: in degrees; 0 is a line (even), 90 an edge (odd) that rises in the angle's direction.
+    """
+    angle, phase = np.deg2rad(angle), np.deg2rad(phase)
+    return cv2.getGaborKernel((size, size), size / 4, angle, wavelength, 1, phase)
+
+
+def classical_operators(size):
+    """The operators that filters are compared with, as a dict of name to kernel (n, n), unit norm.
+
+    All but the Gaussians have a sum of zero: they answer to what changes, not to brightness.
+    """
+    y, x = np.mgrid[:size, :size] - size // 2
+    kernels = dict(zip(("Sobel x", "Sobel y"), sobel_pair(size), strict=True))
+    kernels["Sobel 45°"] = kernels["Sobel y"] + kernels["Sobel x"]
+    kernels["Sobel 135°"] = kernels["Sobel y"] - kernels["Sobel x"]
+    for sigma in size * np.array(WIDTHS):
+        r2 = (x**2 + y**2) / sigma**2
+        kernels[f"Gaussian σ {sigma:.1f}"] = np.exp(-r2 / 2)
+        kernels[f"Laplacian of Gaussian σ {sigma:.1f}"] = (r2 - 2) * np.exp(-r2 / 2)
+    for angle in ANGLES:
+        # A line is a Gaussian's second derivative across it, bright in the middle.
+        across2 = (x * np.cos(np.deg2rad(angle)) + y * np.sin(np.deg2rad(angle))) ** 2
+        sigma2 = (size / 5) ** 2
+        ridge = (1 - across2 / sigma2) * np.exp(-(x**2 + y**2) / (2 * sigma2))
+        kernels[f"line {angle:g}°"] = ridge
+        for wavelength in size * np.array(WAVELENGTHS):
+            for phase, parity in ((0, "even"), (90, "odd")):
+                name = f"Gabor {angle:g}° {wavelength:.2g} px {parity}"
+                kernels[name] = gabor(size, angle, wavelength, phase)
+    for name, kernel in kernels.items():
+        if not name.startswith("Gaussian"):
+            kernel = kernel - kernel.mean()  # what cutting them off at n×n has left over
+        kernels[name] = kernel / np.linalg.norm(kernel)
+    return kernels
+
+
+def cosines(filters, operators):
+    """How alike filters and operators are, whatever the filters' scale.
+
+    Where an operator has a sum of zero, the filter's mean is left out of account. A filter without
+    any weights left to compare has a cosine of 0.
+
+    Args:
+        filters: (F, n, n).
+        operators: (K, n, n), each of unit norm.
+
+    Returns:
+        (F, K), each from -1 (the operator with its sign changed) to 1 (the operator).
+    """
+    filters = np.asarray(filters, dtype=float).reshape(len(filters), -1)
+    operators = np.asarray(operators, dtype=float).reshape(len(operators), -1)
+    whole = np.linalg.norm(filters, axis=1)[:, None]  # (F, 1)
+    around_mean = np.linalg.norm(filters - filters.mean(1, keepdims=True), axis=1)[:, None]
+    length = np.where(np.abs(operators.sum(1)) < 1e-6, around_mean, whole)  # (F, K)
+    # Rounding makes noise of a flat filter; that is no likeness.
+    comparable = length > 1e-6 * whole
+    return np.divide(filters @ operators.T, length, out=np.zeros_like(length), where=comparable)
+
+
+def sobel_fit(filters):
+    """How much of each filter the Sobel pair explains, and in which direction.
+
+    Args:
+        filters: (F, n, n).
+
+    Returns:
+        The share of the filter's energy (sum of squares around its mean) that lies in the plane of
+        Sobel's x and y, (F,) from 0 to 1; and the angle of the best direction in it, (F,) from 0
+        to 360.
+    """
+    x, y = cosines(filters, sobel_pair(filters.shape[-1])).T
+    return x**2 + y**2, np.rad2deg(np.arctan2(y, x)) % 360
+
+
+def gradient(filters):
+    """The slope of the plane that fits a filter's weights best.
+
+    Args:
+        filters: (F, n, n).
+
+    Returns:
+        The angle in which the plane rises, (F,) from 0 to 360, and how steeply, (F,) in weight per
+        pixel.
+    """
+    size = filters.shape[-1]
+    steps = np.arange(size) - size // 2
+    x = (filters * steps).sum((1, 2)) / (size * (steps**2).sum())
+    y = (filters * steps[:, None]).sum((1, 2)) / (size * (steps**2).sum())
+    return np.rad2deg(np.arctan2(y, x)) % 360, np.hypot(x, y)
+
+
+def mean_share(filters):
+    """The share of each filter's energy that its mean holds, (F,) from 0 to 1 (0 if all zero)."""
+    energy = (filters**2).sum((1, 2))
+    of_mean = filters.sum((1, 2)) ** 2 / filters[0].size
+    return np.divide(of_mean, energy, out=np.zeros_like(energy), where=energy > 0)
+
+
+def smoothness(filters):
+    """How alike neighbouring weights are: their mean correlation over filters (F, n, n), -1 to 1.
+
+    The filters' means are taken out first, and each filter counts the same.
+    """
+    size = filters.shape[-1]
+    filters = filters - filters.mean((1, 2), keepdims=True)
+    energy = (filters**2).sum((1, 2))
+    beside = (filters[:, :, 1:] * filters[:, :, :-1]).sum((1, 2))
+    below = (filters[:, 1:] * filters[:, :-1]).sum((1, 2))
+    # A row has n weights, yet n - 1 pairs of neighbours.
+    varied = energy > 0
+    return np.mean((beside + below)[varied] / energy[varied]) / 2 * size / (size - 1)
+
+
+def random_filters(count, size, rng, blur=0.0):
+    """Filters (count, n, n) of normally distributed noise, blurred by (blur, 1, blur) both ways."""
+    noise = rng.normal(size=(count, size + 2, size + 2))
+    noise = blur * noise[:, 2:] + noise[:, 1:-1] + blur * noise[:, :-2]
+    return blur * noise[:, :, 2:] + noise[:, :, 1:-1] + blur * noise[:, :, :-2]
+
+
+def blur_to_match(filters, rng):
+    """The blur (0 to 1) that makes random filters as smooth as the given ones (F, n, n)."""
+    size, blurs = filters.shape[-1], np.linspace(0, 1, 41)
+    wanted = smoothness(filters)
+    reached = [smoothness(random_filters(5000, size, rng, blur)) for blur in blurs]
+    return float(blurs[np.argmin(np.abs(np.array(reached) - wanted))])
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What sets of random filters score, each set as large as the one that is measured."""
+
+    counts: np.ndarray  # (draws,) edge detectors in each set
+    shares: np.ndarray  # (draws,) what the Sobel pair explains, on average of a set's filters
+    best: np.ndarray  # (draws * F,) cosine of each random filter with its best match, 0 to 1
+
+
+def chance(filters, blur, rng, pool=100_000):
+    """Scores random filters as the given ones are scored.
+
+    Args:
+        filters: (F, n, n), of which number and size count only.
+        blur: of the random ones, see `random_filters`.
+        rng: a numpy generator.
+        pool: how many are drawn in all, to be scored F at a time.
+
+    Returns:
+        A `Chance`.
+    """
+    count, size = filters.shape[:2]
+    draws = max(1, pool // count)
+    noise = random_filters(draws * count, size, rng, blur)
+    share, _ = sobel_fit(noise)
+    sets = share.reshape(draws, count)
+    operators = np.stack(list(classical_operators(size).values()))
+    best = np.abs(cosines(noise, operators)).max(1)
+    return Chance((sets >= EDGE_SHARE).sum(1), sets.mean(1), best)
+
+
+def respond(maps, kernels):
+    """What one filter of a convolution answers, before its bias, where it lies wholly inside.
+
+    Args:
+        maps: (C, H, W) float32, what the convolution sees.
+        kernels: (C, n, n) float32, the filter's part for each map.
+
+    Returns:
+        (H - n + 1, W - n + 1) float32.
+    """
+    _, height, width = maps.shape
+    edge = kernels.shape[-1] // 2
+    # filter2D invents pixels beyond the border; what it makes of those is cut off.
+    whole = sum(
+        cv2.filter2D(channel, cv2.CV_32F, kernel)
+        for channel, kernel in zip(maps, kernels, strict=True)
+    )
+    return whole[edge : height - edge, edge : width - edge]
