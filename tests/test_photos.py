@@ -1,0 +1,346 @@
+"""Pictures of one character: files are read or refused in one line, and ink becomes MNIST's."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from network.files import Problem
+from network.photos import NoInk, composite, fit, normalise, read_image, report_transform
+
+
+def draw_five(size=320, width=22, height=200, at=(60, 60)):
+    """A 5 of two separate strokes as (size, size) float32 ink, 0 to 1."""
+    ink = np.zeros((size, size), np.uint8)
+    points = [(0.1, 0.05), (0.08, 0.45), (0.35, 0.38), (0.6, 0.6), (0.5, 0.9), (0.25, 1), (0, 0.9)]
+    for stroke in (points, [(0.2, 0), (0.65, 0)]):
+        line = np.int32([[(at[0] + x * height, at[1] + y * height) for x, y in stroke]])
+        cv2.polylines(ink, line, False, 255, width, cv2.LINE_AA)
+    return ink.astype(np.float32) / 255
+
+
+def on_paper(ink, colour=(20, 20, 30), paper=(245, 240, 230)):
+    """Ink (H, W) from 0 to 1 in a colour on paper of another: (H, W, 3) uint8."""
+    ink = ink[..., None]
+    return np.uint8(np.float32(paper) * (1 - ink) + np.float32(colour) * ink)
+
+
+def save(path, picture, *options):
+    """Writes an image in the channel order of OpenCV, whatever the letters in its name."""
+    cv2.imencode(path.suffix, picture, list(options))[1].tofile(path)
+    return path
+
+
+def unlike(one, other):
+    """How two digits differ, as a share of the first one's ink; a shift by a pixel is none."""
+    moved = [np.roll(other, (y, x), (0, 1)) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+    return min(np.abs(np.float32(one) - other).sum() for other in moved) / np.float32(one).sum()
+
+
+FIVE = normalise(on_paper(draw_five()))
+
+
+# --- reading files ---
+
+
+@pytest.mark.parametrize("kind", [".png", ".bmp", ".tiff", ".webp", ".jpg"])
+def test_reads_colours_in_order_of_red_green_blue(tmp_path, kind):
+    picture = np.full((40, 50, 3), (200, 100, 30), np.uint8)
+    read = read_image(save(tmp_path / f"β 7{kind}", picture[..., ::-1]))
+    assert read.shape == (40, 50, 3) and read.dtype == np.uint8
+    assert np.abs(read.astype(int) - picture).max() <= 4
+
+
+def test_reads_grey_sixteen_bits_and_one_bit_alike(tmp_path):
+    ink = draw_five() > 0.5
+    paper = np.where(ink, 0, 255).astype(np.uint8)
+    wanted = normalise(paper)
+    files = [
+        save(tmp_path / "grey.png", paper),
+        save(tmp_path / "deep.png", paper.astype(np.uint16) * 257),
+        save(tmp_path / "twelve bits.png", paper.astype(np.uint16) * 16),
+        save(tmp_path / "one bit.png", paper, cv2.IMWRITE_PNG_BILEVEL, 1),
+        save(tmp_path / "float.tiff", paper.astype(np.float32) / 255),
+    ]
+    for file in files:
+        picture = read_image(file)
+        assert picture.shape == (*ink.shape, 3) and picture.dtype == np.uint8
+        np.testing.assert_array_equal(normalise(picture), wanted, err_msg=file.name)
+
+
+def test_reads_palette(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    picture = np.where(draw_five() > 0.5, 0, 255).astype(np.uint8)
+    image.fromarray(picture).convert("P").save(tmp_path / "palette.png")
+    image.fromarray(picture).convert("1").save(tmp_path / "bits.bmp")
+    image.fromarray(picture).convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
+    for name in ("palette.png", "bits.bmp", "cmyk.jpg"):
+        assert unlike(normalise(picture), normalise(read_image(tmp_path / name))) < 0.1, name
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (40, 30, 200)])
+def test_ink_on_nothing_gets_paper_that_shows_it(tmp_path, colour):
+    ink = draw_five()
+    picture = np.dstack([np.full((*ink.shape, 3), colour, np.uint8), np.uint8(ink * 255)])
+    assert unlike(FIVE, normalise(read_image(save(tmp_path / "five.png", picture)))) < 0.1
+
+
+def test_sheet_on_nothing_is_continued():
+    sheet = np.dstack([on_paper(draw_five()), np.full((320, 320), 255, np.uint8)])
+    sheet[:, :40] = 0  # transparent
+    assert (composite(sheet)[:, :40] == 255).all()
+
+
+def test_orientation_of_the_camera(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    photograph = image.fromarray(on_paper(draw_five()))
+    exif = photograph.getexif()
+    exif[0x0112] = 6  # held sideways: to be turned clockwise
+    photograph.save(tmp_path / "held sideways.jpg", exif=exif, quality=95)
+    turned = cv2.rotate(on_paper(draw_five()), cv2.ROTATE_90_CLOCKWISE)
+    assert np.abs(read_image(tmp_path / "held sideways.jpg").astype(int) - turned).mean() < 3
+
+
+def refusal(path):
+    with pytest.raises(Problem) as caught:
+        read_image(path)
+    text = str(caught.value)
+    assert str(path) in text and "\n" not in text
+    return text
+
+
+def test_refuses_what_is_no_image(tmp_path):
+    assert "does not exist" in refusal(tmp_path / "missing.png")
+    assert "folder" in refusal(tmp_path)
+    (tmp_path / "empty.png").touch()
+    assert "empty" in refusal(tmp_path / "empty.png")
+    (tmp_path / "notes.png").write_text("seven")
+    assert "no image" in refusal(tmp_path / "notes.png")
+
+
+@pytest.mark.parametrize("kind", [".png", ".jpg", ".bmp", ".webp"])
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
+def test_refuses_halves(tmp_path, kind, share):
+    noise = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
+    path = save(tmp_path / f"half{kind}", noise)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    refusal(path)
+
+
+@pytest.mark.parametrize("kind, end", [(".png", 12), (".jpg", 2)])
+def test_end_is_missing_or_followed_by_more(tmp_path, kind, end):
+    path = save(tmp_path / f"seven{kind}", on_paper(draw_five()))
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"what some cameras append")
+    assert read_image(path).shape == (320, 320, 3)
+    path.write_bytes(whole[:-end])
+    assert "cut off" in refusal(path)
+
+
+def test_thumbnails_end_is_not_the_photographs(tmp_path):
+    path = save(tmp_path / "photograph.jpg", on_paper(draw_five()))
+    whole, thumbnail = path.read_bytes(), b"\xff\xd8 small \xff\xd9"
+    header = b"\xff\xe1" + (2 + len(thumbnail)).to_bytes(2, "big") + thumbnail
+    path.write_bytes(whole[:2] + header + whole[2:])
+    assert read_image(path).shape == (320, 320, 3)
+    path.write_bytes(path.read_bytes()[:-2])
+    assert "cut off" in refusal(path)
+
+
+@pytest.mark.parametrize("kind", [".png", ".jpg"])
+def test_refuses_absurd_sizes_before_decoding(tmp_path, kind):
+    path = save(tmp_path / f"bomb{kind}", np.zeros((8, 8, 3), np.uint8))
+    data = bytearray(path.read_bytes())
+    if kind == ".png":
+        data[16:24] = (60000).to_bytes(4, "big") * 2
+    else:
+        at = data.index(b"\xff\xc0")
+        data[at + 5 : at + 9] = (60000).to_bytes(2, "big") * 2
+    path.write_bytes(data)
+    assert "3600 million pixels" in refusal(path)
+
+
+# --- finding the ink ---
+
+
+def test_has_mnists_shape():
+    assert FIVE.shape == (28, 28) and FIVE.dtype == np.uint8 and FIVE.max() == 255
+    _, _, w, h = cv2.boundingRect(FIVE)
+    assert max(w, h) == 20
+    for axis in (0, 1):
+        assert abs(np.average(np.arange(28), weights=FIVE.sum(axis)) - 14) <= 0.5
+    assert FIVE[FIVE > 0].mean() > 128
+
+
+def grey(ink):
+    return on_paper(ink)[..., 1]
+
+
+def shifted(ink):
+    return on_paper(np.roll(ink, (40, 55), (0, 1)))
+
+
+def large_frame(ink):
+    return on_paper(np.pad(ink, ((100, 500), (400, 300))))
+
+
+def cropped(ink):
+    x, y, w, h = cv2.boundingRect(np.uint8(ink > 0.5))
+    return on_paper(ink[y : y + h, x : x + w])
+
+
+def slope(ink):
+    """Light falls to a quarter: paper at the dark end is darker than ink at the bright end."""
+    light = np.linspace(1, 0.25, 320)[:, None, None]
+    return np.uint8(on_paper(ink, (150, 150, 150)) * light)
+
+
+def border(ink):
+    picture = on_paper(ink)
+    picture[:, :12] = 10
+    picture[-8:] = 255
+    return picture
+
+
+def patch(ink):
+    picture = on_paper(ink, paper=(190, 190, 190))
+    ground = on_paper(ink[30:290, 40:250])
+    picture[30:290, 40:250] = ground
+    return picture
+
+
+def ruled(ink):
+    paper = np.full((320, 320, 3), (245, 240, 230), np.float32)
+    paper[::32] = paper[:, ::32] = (190, 200, 225)
+    return np.uint8(paper * (1 - ink[..., None]))
+
+
+def noisy(ink):
+    noise = np.random.default_rng(0).normal(0, 12, (320, 320, 3))
+    return np.uint8(np.clip(on_paper(ink, (60, 60, 60), (220, 220, 215)) + noise, 0, 255))
+
+
+def pencil(ink):
+    return on_paper(ink, (205, 205, 206), (220, 220, 221))
+
+
+WAYS = {
+    "inverted": lambda ink: 255 - on_paper(ink),
+    "grey": grey,
+    "four times as large": lambda ink: cv2.resize(on_paper(ink), None, fx=4, fy=4),
+    "red on green, equally bright": lambda ink: on_paper(ink, (220, 60, 60), (60, 128, 80)),
+    "blue on yellow": lambda ink: on_paper(ink, (40, 40, 200), (240, 230, 120)),
+    "shifted": shifted,
+    "large frame": large_frame,
+    "cropped": cropped,
+    "slope": slope,
+    "border": border,
+    "patch": patch,
+    "ruled": ruled,
+    "noisy": noisy,
+    "pencil": pencil,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_is_the_same_however_it_was_taken(way):
+    assert unlike(FIVE, normalise(WAYS[way](draw_five()))) < 0.1
+
+
+def test_smaller_is_alike():
+    small = cv2.resize(on_paper(draw_five()), (48, 48), interpolation=cv2.INTER_AREA)
+    assert unlike(FIVE, normalise(small)) < 0.2
+
+
+def test_specks_are_dropped():
+    ink = draw_five()
+    for x, y in np.random.default_rng(0).integers(0, 320, (40, 2)).tolist():
+        cv2.circle(ink, (x, y), 1, 1.0, -1)
+    assert unlike(FIVE, normalise(on_paper(ink))) < 0.25
+
+
+def test_dots_along_the_edge_of_a_tiny_bitmap_are_dropped():
+    ink = np.float32(cv2.resize(draw_five(), (44, 44), interpolation=cv2.INTER_AREA) > 0.5)
+    ink = np.pad(ink, ((0, 5), (0, 0)))
+    wanted = normalise(on_paper(ink))
+    ink[43, ::3] = ink[43, 10:17] = ink[42, 20:24] = 1
+    np.testing.assert_array_equal(normalise(on_paper(ink)), wanted)
+
+
+def test_second_stroke_is_kept():
+    ink = draw_five(width=8, at=(60, 75))
+    assert cv2.connectedComponents(np.uint8(ink > 0.5))[0] == 3  # paper and two strokes
+    digit = normalise(on_paper(ink))
+    alone = normalise(on_paper(np.where(np.arange(320)[:, None] < 80, 0, ink)))
+    assert digit[4:8, 14:].max() > 200
+    assert unlike(digit, alone) > 0.3  # the bar is there, and the rest is smaller for it
+
+
+def test_hairline_and_brush_survive():
+    hairline = normalise(on_paper(draw_five(2000, 1, 1500, (400, 200))))
+    brush = normalise(on_paper(draw_five(320, 44, 170, (90, 70))))
+    assert hairline.max() == brush.max() == 255
+    # Strokes of about two pixels, as thin ones in MNIST are.
+    assert 0.06 < (hairline > 128).mean() < 0.2 < (brush > 128).mean() < 0.45
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_no_ink_on_one_flat_colour(level):
+    with pytest.raises(NoInk):
+        normalise(np.full((60, 80, 3), level, np.uint8))
+    with pytest.raises(NoInk):
+        normalise(np.full((60, 80), level, np.uint8))
+
+
+def test_no_ink_in_noise_or_light():
+    noise = np.random.default_rng(0).normal(200, 6, (300, 400, 3))
+    with pytest.raises(NoInk):
+        normalise(np.uint8(noise))
+    with pytest.raises(NoInk):
+        normalise(np.uint8(np.tile(np.linspace(90, 220, 400), (300, 1))))
+    with pytest.raises(NoInk):
+        fit(np.zeros((64, 64)))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (3, 200), (20, 20)])
+def test_odd_shapes_end_in_a_digit_or_a_problem(shape):
+    picture = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
+    with suppress(NoInk):
+        assert normalise(picture).shape == (28, 28)
+
+
+def test_report_transform_scales_about_the_centre():
+    picture = np.full((128, 128, 3), 255, np.uint8)
+    picture[60:68, 24:104] = 0  # 80 wide
+    digit = report_transform(picture)
+    assert digit.shape == (28, 28) and digit.max() == 255
+    # 80 · 36/128 = 22.5 wide; beyond the picture it is as white as ink.
+    assert 22 <= (digit[14] > 128).sum() <= 23
+    assert (report_transform(np.full((20, 20), 255, np.uint8))[0] == 255).all()
+
+
+# --- real MNIST ---
+
+
+@pytest.fixture(scope="module")
+def mnist():
+    folder = os.environ.get("MNIST_DIR")
+    if not folder:
+        pytest.skip("MNIST_DIR is not set")
+    file = Path(folder) / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    return np.fromfile(file, np.uint8, 400 * 784, offset=16).reshape(-1, 28, 28)
+
+
+def test_mnist_passes_through(mnist):
+    changes = [unlike(image, normalise(image)) for image in mnist]
+    assert np.median(changes) < 0.02 and np.percentile(changes, 90) < 0.1
+
+
+def test_mnist_is_recovered_from_larger_dark_on_light(mnist):
+    changes = [
+        unlike(image, normalise(255 - cv2.resize(image, None, fx=5, fy=5))) for image in mnist
+    ]
+    assert np.median(changes) < 0.15 and np.percentile(changes, 90) < 0.35
