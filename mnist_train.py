@@ -44,7 +44,7 @@ def parse_options():
     switch = argparse.BooleanOptionalAction
     given("--one-cycle", action=switch, help="the learning rate rises and falls")
     given("--augment", action=switch, help="turn, shear, scale and shift the training images")
-    given("--settle", action=switch, help="let dropout and augmentation fade towards the end")
+    given("--curriculum", action=switch, help="dropout and augmentation grow first, later fade")
     options = parser.parse_args()
     changes = {
         field.name: getattr(options, field.name)

@@ -385,9 +385,9 @@ def thumbnail(picture, side=200):
 SIGNED = "RdBu_r"  # negative blue, zero white, positive red
 
 
-def _show_signed(axis, values, limit, title="", colour=INK):
+def _show_signed(axis, values, limit, title=""):
     """Values of either sign (H, W) in colours from -limit to limit, with their title above."""
-    axis.set_title(title, color=colour)
+    axis.set_title(title)
     return axis.imshow(values, cmap=SIGNED, vmin=-limit, vmax=limit, interpolation="nearest")
 
 
@@ -395,6 +395,7 @@ def _bar(figure, shown, axes, label, place="right"):
     """The colour bar of what was shown, beside these axes or below them."""
     bar = figure.colorbar(shown, ax=axes, label=label, location=place, shrink=0.7, aspect=30)
     bar.outline.set_visible(False)
+    figure.get_layout_engine().set(h_pad=0.06)  # or the label's foot leaves the figure
 
 
 def filter_panels(filters, title):
@@ -423,10 +424,10 @@ def filter_table(filters, title):
     """
     count, channels, size, _ = filters.shape
     step = size + 1  # a pixel stays white between two kernels
-    tiles = np.zeros((count, channels, step, step))
+    tiles = np.full((count, channels, step, step), np.nan)
     tiles[:, :, :size, :size] = filters
     picture = tiles.transpose(0, 2, 1, 3).reshape(count * step, channels * step)[:-1, :-1]
-    wide, tall = max(4, 0.42 * channels + 1.6), 0.42 * count + 1.4
+    wide, tall = max(4, 0.42 * channels + 2.2), 0.42 * count + 1.1
     figure = Figure(figsize=(wide, tall), layout="constrained")
     figure.suptitle(textwrap.fill(title, int(wide / 0.125)))
     axis = figure.subplots()
@@ -454,12 +455,12 @@ def filters_and_responses(image, filters, responses, title):
     pairs = 3  # in a row
     rows = math.ceil((len(filters) + 1) / pairs)
     figure, axes = _panels(rows, 2 * pairs, title, width=1.65)
-    _show(axes[1], image, "image")
+    _show(axes[0], image, "image")
     limits = np.abs(filters).max(), np.abs(responses).max()
     for index, (weights, response) in enumerate(zip(filters, responses, strict=True)):
         left, right = axes[2 * index + 2 : 2 * index + 4]
         of_filters = _show_signed(left, weights, limits[0], f"filter {index}")
-        of_responses = _show_signed(right, response, limits[1], "response")
+        of_responses = _show_signed(right, response, limits[1], f"response {index}")
     _bar(figure, of_filters, axes, "weight", "bottom")
     _bar(figure, of_responses, axes, "response")
     return figure
@@ -487,43 +488,73 @@ def maps_and_responses(maps, responses, title):
     return figure
 
 
-@dataclass(frozen=True)
-class Likeness:
-    """A filter and what it is most like: see `likenesses`."""
-
-    weights: np.ndarray  # (n, n), mean taken out, unit norm
-    gradient: float  # the direction in which the weights rise, in degrees, 90 down
-    operator: np.ndarray  # (n, n), unit norm, with the sign that fits
-    name: str  # of the operator
-    cosine: float
-    sobel: np.ndarray  # (n, n), the best fit of the Sobel pair, no longer of unit norm
-    share: float  # of the filter's energy that this fit explains
-    edge: bool  # whether that makes it an edge detector
-
-
-def likenesses(filters, title):
-    """Each filter beside its best match and beside the part of it that the Sobel pair explains.
+def likenesses(kernels, captions, angles, title):
+    """Each filter with its gradient, beside two kernels to compare it with; all on one scale.
 
     Args:
-        filters: a `Likeness` for each.
+        kernels: (F, 3, n, n), the filter first.
+        captions: three for each filter, of two lines each.
+        angles: (F,), in which direction each filter's weights rise, in degrees, 90 down.
         title: of the figure.
     """
-    triples = 2  # in a row
-    rows = math.ceil(len(filters) / triples)
-    figure, axes = _panels(rows, 3 * triples, title, width=1.85, height=2.25)
-    limit = max(np.abs([f.weights for f in filters]).max(), np.abs([f.operator for f in filters]).max())
-    for index, found in enumerate(filters):
-        own, match, fit = axes[3 * index : 3 * index + 3]
-        _show_signed(own, found.weights, limit, f"filter {index}\n")
-        centre, reach = found.weights.shape[0] // 2, 0.4 * found.weights.shape[0]
-        angle = np.deg2rad(found.gradient)
-        way = reach * np.cos(angle), reach * np.sin(angle)
-        ends = [(centre - way[0], centre - way[1]), (centre + way[0], centre + way[1])]
-        own.add_patch(FancyArrowPatch(*ends, arrowstyle="-|>", mutation_scale=16, lw=2, color=INK))
-        words = found.name.split()
-        half = (len(words) + 1) // 2
-        name = " ".join(words[:half]) + "\n" + " ".join([*words[half:], f"({found.cosine:+.2f})"])
-        _show_signed(match, found.operator, limit, name)
-        colour = GREEN if found.edge else INK
-        _show_signed(fit, found.sobel, limit, f"Sobel pair:\n{found.share:.0%}", colour)
+    per_row = 2
+    figure, axes = _panels(math.ceil(len(kernels) / per_row), 3 * per_row, title, 1.7, 2.1)
+    size = kernels.shape[-1]
+    limit = np.abs(kernels).max()
+    for index, (triple, angle) in enumerate(zip(kernels, np.deg2rad(angles), strict=True)):
+        trio = axes[3 * index : 3 * index + 3]
+        for axis, kernel, caption in zip(trio, triple, captions[index], strict=True):
+            shown = _show_signed(axis, kernel, limit, caption)
+        way = 0.4 * size * np.array([np.cos(angle), np.sin(angle)])
+        tail, head = size // 2 - way, size // 2 + way
+        look = {"arrowstyle": "-|>", "mutation_scale": 16, "lw": 2, "color": INK}
+        trio[0].add_patch(FancyArrowPatch(tail, head, **look))
+    _bar(figure, shown, axes, "weight, as a share of the filter's norm", "bottom")
+    return figure
+
+
+def evidence(image, class_names, probabilities, maps, captions, row_labels, title):
+    """An image, its probabilities, and maps of what in it speaks for which class.
+
+    Args:
+        image: (28, 28), grey values 0 to 255.
+        class_names: one for each probability.
+        probabilities: (classes,).
+        maps: (R, C, 28, 28), positive where the image speaks for it; all on one scale.
+        captions: above each column of maps.
+        row_labels: beside each row of maps.
+        title: of the figure.
+    """
+    rows, columns = maps.shape[:2]
+    figure = Figure(figsize=(3 * columns + 3.6, 2.9 * rows + 0.8), layout="constrained")
+    figure.suptitle(title)
+    grid = figure.add_gridspec(rows, columns + 1)
+    seen = figure.add_subplot(grid[0, 0])
+    seen.set_axis_off()
+    _show(seen, image, "as the network sees it")
+    bars = figure.add_subplot(grid[1:, 0])
+    best = np.argmax(probabilities)
+    colours = [ORANGE if index == best else GREY for index in range(len(probabilities))]
+    drawn = bars.barh(range(len(probabilities)), probabilities, color=colours)
+    bars.bar_label(
+        drawn, [f"{value:.1%}" if value >= 0.0005 else "" for value in probabilities], padding=4
+    )
+    bars.set_yticks(range(len(class_names)), class_names)
+    bars.invert_yaxis()
+    bars.set_xlim(0, 1.4)  # leaves room for the number behind the longest bar
+    bars.set_xticks([0, 0.5, 1])
+    bars.xaxis.set_major_formatter(PercentFormatter(1))
+    bars.set_title("probability")
+    bars.grid(axis="y", visible=False)
+    limit, axes = np.abs(maps).max(), []
+    for (row, column), _ in np.ndenumerate(maps[:, :, 0, 0]):
+        axis = figure.add_subplot(grid[row, column + 1])
+        shown = _show_signed(axis, maps[row, column], limit, captions[column] if row == 0 else "")
+        axis.contour(image, levels=[128], colors=INK, linewidths=1.2)
+        axis.grid(False)
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+        axis.set_ylabel(row_labels[row] if column == 0 else "")
+        axes.append(axis)
+    _bar(figure, shown, axes, "nats: red speaks for it, blue against")
     return figure

@@ -1,6 +1,6 @@
 """Measuring small filters: which classical operator each is like, and what chance would score.
 
-Filters and operators are square arrays of any odd size n from 3 to 31. They act by correlation, as
+Filters and operators are square arrays of any odd size n from 5 to 31. They act by correlation, as
 torch's convolutions and `cv2.filter2D` do: nothing is flipped. Angles are in degrees and say in
 which direction a filter's weights change: 0 to the right, 90 down, as pixels are counted.
 """
@@ -16,14 +16,15 @@ ANGLES = np.arange(0, 180, 22.5)  # the other half circle differs by its sign on
 # Measures of the operators as parts of their size; at 5×5 these are 0.7, 1.1 and 3, 4, 6 pixels.
 WIDTHS = 0.14, 0.22  # standard deviations of the round ones
 WAVELENGTHS = 0.6, 0.8, 1.2
+POOL = 100_000  # random filters that are drawn to see what chance scores
 
 
 def sobel_pair(size):
     """Sobel's x and y derivative: (2, n, n), each of zero sum and unit norm, orthogonal.
 
-    Beyond 3×3 they are OpenCV's: the derivative along one axis, binomial weights along the other.
-    Any direction between them is `cos(angle) * x + sin(angle) * y` (Freeman and Adelson 1991, "The
-    Design and Use of Steerable Filters").
+    At 3×3 they are Sobel's own, beyond that OpenCV's: the derivative along one axis, binomial
+    weights along the other. Any direction between them is `cos(angle) * x + sin(angle) * y`
+    (Freeman and Adelson 1991, "The Design and Use of Steerable Filters").
     """
     derivative, smoothing = cv2.getDerivKernels(1, 0, size, ktype=cv2.CV_64F)  # (n, 1) each
     x = smoothing @ derivative.T
@@ -73,11 +74,29 @@ def classical_operators(size):
     return kernels
 
 
+def to_unit_norm(filters, keep_mean=False):
+    """Filters (F, n, n), their mean taken out unless kept, at unit norm; a flat one is all zeros.
+
+    `keep_mean` may be an array (F, 1, 1).
+    """
+    filters = np.asarray(filters, dtype=float)
+    whole = np.linalg.norm(filters, axis=(1, 2), keepdims=True)
+    filters = filters - np.where(keep_mean, 0, filters.mean((1, 2), keepdims=True))
+    norm = np.linalg.norm(filters, axis=(1, 2), keepdims=True)
+    # Rounding leaves noise of a flat filter; that is no pattern.
+    return np.divide(filters, norm, out=np.zeros_like(filters), where=norm > 1e-6 * whole)
+
+
+def have_mean(operators):
+    """Which operators (K, n, n) do not sum to zero: (K,) bool."""
+    return np.abs(np.sum(operators, axis=(1, 2))) > 1e-6
+
+
 def cosines(filters, operators):
     """How alike filters and operators are, whatever the filters' scale.
 
-    Where an operator has a sum of zero, the filter's mean is left out of account. A filter without
-    any weights left to compare has a cosine of 0.
+    Where an operator has no mean, the filter's is left out of account. A filter that has nothing
+    left then has a cosine of 0.
 
     Args:
         filters: (F, n, n).
@@ -86,14 +105,11 @@ def cosines(filters, operators):
     Returns:
         (F, K), each from -1 (the operator with its sign changed) to 1 (the operator).
     """
-    filters = np.asarray(filters, dtype=float).reshape(len(filters), -1)
-    operators = np.asarray(operators, dtype=float).reshape(len(operators), -1)
-    whole = np.linalg.norm(filters, axis=1)[:, None]  # (F, 1)
-    around_mean = np.linalg.norm(filters - filters.mean(1, keepdims=True), axis=1)[:, None]
-    length = np.where(np.abs(operators.sum(1)) < 1e-6, around_mean, whole)  # (F, K)
-    # Rounding makes noise of a flat filter; that is no likeness.
-    comparable = length > 1e-6 * whole
-    return np.divide(filters @ operators.T, length, out=np.zeros_like(length), where=comparable)
+    flat = np.reshape(operators, (len(operators), -1)).T  # (n * n, K)
+    around_mean, whole = (
+        to_unit_norm(filters, keep_mean).reshape(len(filters), -1) for keep_mean in (False, True)
+    )
+    return np.where(have_mean(operators), whole @ flat, around_mean @ flat)
 
 
 def sobel_fit(filters):
@@ -109,6 +125,13 @@ def sobel_fit(filters):
     """
     x, y = cosines(filters, sobel_pair(filters.shape[-1])).T
     return x**2 + y**2, np.rad2deg(np.arctan2(y, x)) % 360
+
+
+def sobel_direction(size, angles):
+    """The Sobel pair's operators of these angles (F,): (F, n, n), unit norm."""
+    x, y = sobel_pair(size)
+    angles = np.deg2rad(angles)[:, None, None]
+    return np.cos(angles) * x + np.sin(angles) * y
 
 
 def gradient(filters):
@@ -159,41 +182,45 @@ def random_filters(count, size, rng, blur=0.0):
 
 def blur_to_match(filters, rng):
     """The blur (0 to 1) that makes random filters as smooth as the given ones (F, n, n)."""
-    size, blurs = filters.shape[-1], np.linspace(0, 1, 41)
-    wanted = smoothness(filters)
-    reached = [smoothness(random_filters(5000, size, rng, blur)) for blur in blurs]
+    wanted, size = smoothness(filters), filters.shape[-1]
+    blurs = np.linspace(0, 1, 41)
+    reached = [smoothness(random_filters(POOL // 20, size, rng, blur)) for blur in blurs]
     return float(blurs[np.argmin(np.abs(np.array(reached) - wanted))])
 
 
 @dataclass(frozen=True)
-class Chance:
-    """What sets of random filters score, each set as large as the one that is measured."""
+class Scores:
+    """What sets of F filters score, one entry for each set."""
 
-    counts: np.ndarray  # (draws,) edge detectors in each set
-    shares: np.ndarray  # (draws,) what the Sobel pair explains, on average of a set's filters
-    best: np.ndarray  # (draws * F,) cosine of each random filter with its best match, 0 to 1
+    best: np.ndarray  # the cosine of a filter's best match without its sign, mean over the set
+    share: np.ndarray  # what the Sobel pair explains of a filter, mean over the set
+    edges: np.ndarray  # how many of the set are edge detectors
 
 
-def chance(filters, blur, rng, pool=100_000):
-    """Scores random filters as the given ones are scored.
+def score(sets):
+    """Scores sets of filters (S, F, n, n), each array of the result (S,)."""
+    count, each, size, _ = sets.shape
+    filters = sets.reshape(-1, size, size)
+    best = np.abs(cosines(filters, list(classical_operators(size).values()))).max(1)
+    share = sobel_fit(filters)[0].reshape(count, each)
+    return Scores(best.reshape(count, each).mean(1), share.mean(1), (share >= EDGE_SHARE).sum(1))
+
+
+def chance(filters, rng, blur=0.0):
+    """What sets of random filters score, each as many and as large as the given ones.
 
     Args:
-        filters: (F, n, n), of which number and size count only.
-        blur: of the random ones, see `random_filters`.
+        filters: (F, n, n).
         rng: a numpy generator.
-        pool: how many are drawn in all, to be scored F at a time.
+        blur: of the random ones, see `random_filters`.
 
     Returns:
-        A `Chance`.
+        `Scores` of as many sets as `POOL` filters make.
     """
     count, size = filters.shape[:2]
-    draws = max(1, pool // count)
+    draws = max(1, POOL // count)
     noise = random_filters(draws * count, size, rng, blur)
-    share, _ = sobel_fit(noise)
-    sets = share.reshape(draws, count)
-    operators = np.stack(list(classical_operators(size).values()))
-    best = np.abs(cosines(noise, operators)).max(1)
-    return Chance((sets >= EDGE_SHARE).sum(1), sets.mean(1), best)
+    return score(noise.reshape(draws, count, size, size))
 
 
 def respond(maps, kernels):

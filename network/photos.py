@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .files import Problem
+from network.files import Problem
 
 MAX_PIXELS = 200_000_000  # the largest phone cameras; an RGB picture of it takes 600 MB
 SHRINK_TO = 480  # longest side, in pixels, at which ink is looked for

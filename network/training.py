@@ -28,11 +28,11 @@ class Recipe:
     momentum: float = 0.9  # of SGD; AdamW keeps its usual betas
     one_cycle: bool = True  # Smith and Topin 2018, "Super-Convergence"; else a constant rate
     augment: bool = True  # see `random_affine`
-    settle: bool = True  # towards the end, dropout and augmentation fade (see `_settled`)
+    curriculum: bool = True  # dropout and augmentation come and go (see `_curriculum`)
 
 
 # What the report did.
-REPORT = Recipe(5, 64, "sgd", 0.01, 0.5, one_cycle=False, augment=False, settle=False)
+REPORT = Recipe(5, 64, "sgd", 0.01, 0.5, one_cycle=False, augment=False, curriculum=False)
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ def train(network, images, labels, recipe, prepare=network_input, progress=True)
             order = torch.randperm(len(images), device=device)
             for step, batch in enumerate(order.split(recipe.batch_size)):
                 noise, distortion = 1, 1
-                if recipe.settle:
-                    noise, distortion = _settled(((number - 1) * batches + step) / steps)
+                if recipe.curriculum:
+                    noise, distortion = _curriculum(((number - 1) * batches + step) / steps)
                 for layer, p in dropouts.items():
                     layer.p = p * noise
                 x, y = images[batch], labels[batch]
@@ -116,13 +116,15 @@ def train(network, images, labels, recipe, prepare=network_input, progress=True)
             layer.p = p
 
 
-def _settled(progress):
-    """The shares of dropout and of augmentation that are left when `progress` (0 to 1) is done.
+def _curriculum(progress):
+    """How much of dropout and of augmentation to use when `progress` (0 to 1) is done.
 
-    So small a network cannot learn all that they ask for, and had better end on images as they
-    are. Dropout fades evenly all along; augmentation over the last third, to a third.
+    Easy images first, so that a good network is there soon; then as hard as they get; and at the
+    end, since so small a network cannot learn all that they ask for, images nearly as they are.
+    Dropout fades evenly all along, augmentation over the last third, to a third.
     """
-    return 1 - progress, min(1, 0.3 + 2.3 * (1 - progress))
+    growing = min(1, progress / 0.2)
+    return growing * (1 - progress), growing * min(1, 0.3 + 2.3 * (1 - progress))
 
 
 def _optimizer(network, recipe, steps):
@@ -134,7 +136,7 @@ def _optimizer(network, recipe, steps):
     else:
         optimizer = torch.optim.AdamW(learning, lr=rate)
     if recipe.one_cycle:
-        return optimizer, OneCycleLR(optimizer, max_lr=rate, total_steps=steps)
+        return optimizer, OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.15)
     return optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1)
 
 

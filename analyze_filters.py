@@ -1,0 +1,307 @@
+"""Task 2: what the network's filters have learned, and what they do to a digit.
+
+Prints and draws the filters, filters a digit with them, compares them with classical operators and
+with chance, and shows which parts of one image speak for the network's answer. Leaves the figures
+2a to 2d.
+"""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from network import command, datasets, figures, filters
+from network.files import Problem
+from network.model import load_network, network_input, parameter_count
+from network.pen import DIGITS
+from network.photos import NoInk, normalise, read_image
+from network.training import predict
+
+NINTH = 8  # the test image that the report calls ambiguous: a 5 much like a 6
+PATCH = 5  # pixels along each side of the square that covers a part of the image
+COVERS = {"ink covered by paper": 0, "paper covered by ink": 255}  # grey values
+
+
+def parse_options():
+    parser = command.Parser(
+        "Task 2: draws the network's filters, what they make of a digit, which classical operators "
+        "they are like, and what in an image speaks for the network's answer."
+    )
+    add = parser.add_argument
+    add("--weights", type=Path, help="the network to look at; MODELS_DIR/mnist_network.pth if None")
+    add(
+        "--layer",
+        choices=("conv1", "conv2"),
+        default="conv1",
+        help="conv2: 2a shows a kernel for each filter and feature map of conv1, 2b what the "
+        "filters make of these maps; likeness and verdict count all kernels, without figure 2c",
+    )
+    add("--image", type=Path, help="picture for figure 2d; the ninth test image if None")
+    add(
+        "--dataset",
+        choices=("auto", "mnist", "drawn"),
+        default="auto",
+        help="auto: MNIST from disk, else downloaded, else digits drawn by network/pen.py",
+    )
+    return parser.parse_args()
+
+
+def main():
+    options = parse_options()
+    device = command.choose_device(options.device)
+    path = options.weights or options.models_dir / "mnist_network.pth"
+    network, _ = load_network(path, device)
+    if network.fc2.out_features != len(DIGITS):
+        raise Problem(f"{path} tells {network.fc2.out_features} classes apart, not ten digits")
+    dataset = datasets.find_digits(options.dataset, options.data_dir)
+    image = datasets.load(dataset, options.data_dir, train=True).images[0]  # (28, 28)
+
+    print(network)
+    print(f"{parameter_count(network):,} parameters\n")
+    what = f"the first training image of {dataset}"
+    look = look_at_first_layer if options.layer == "conv1" else look_at_second_layer
+    written = look(network, image, what, options)  # 2a to 2c
+    status, paths = weigh_evidence(network, dataset, options)  # 2d
+    command.print_files(written + paths)
+    return status
+
+
+def look_at_first_layer(network, image, what, options):
+    """2a to 2c for conv1; returns the paths of the figures."""
+    weights, bias = parameters(network.conv1)  # (10, 1, 5, 5), (10,)
+    print_filters(weights, bias)
+    responses = layer_responses(network_input(image[None])[0].numpy(), weights, bias)
+    kernels = weights[:, 0]
+    count = f"{len(kernels)} filters of conv1"
+    paths = [options.figures_dir / f"2{name}.png" for name in ("a_filters", "b_responses")]
+    figures.save(figures.filter_panels(kernels, f"The {count}"), paths[0])
+    title = f"The {count}, and what each makes of {what} (valid part, with bias, before pooling)"
+    figure = figures.filters_and_responses(image, kernels, responses, title)
+    figures.save(figure, paths[1])
+    paths.append(compare(kernels, options.figures_dir))
+    judge(kernels, "filters of conv1", options.seed)
+    return paths
+
+
+def look_at_second_layer(network, image, what, options):
+    """2a and 2b for conv2, and all its kernels judged; returns the paths of the figures."""
+    weights, bias = parameters(network.conv2)  # (20, 10, 5, 5), (20,)
+    print(f"conv2.weight {list(weights.shape)}: too many to print, see figure 2a\n")
+    with torch.inference_mode():
+        x = network_input(image[None]).to(network.conv1.weight.device)
+        maps = F.relu(network.pool1(network.conv1(x)))[0].cpu().numpy()  # (10, 12, 12)
+    responses = layer_responses(maps, weights, bias)
+    names = "2a_filters_conv2", "2b_responses_conv2"
+    paths = [options.figures_dir / f"{name}.png" for name in names]
+    title = f"The {weights.shape[0]} × {weights.shape[1]} kernels of conv2"
+    figures.save(figures.filter_table(weights, title), paths[0])
+    title = (
+        f"What conv2 sees of {what}: feature maps of conv1 after pooling and ReLU (grey), and what "
+        "its filters make of them, with bias, before pooling (colour)"
+    )
+    figures.save(figures.maps_and_responses(maps, responses, title), paths[1])
+    kernels = weights.reshape(-1, *weights.shape[2:])  # (200, 5, 5)
+    names, *_ = best_matches(kernels)
+    print(f"best matches of the {len(kernels)} kernels:")
+    for family, count in Counter(name.split()[0] for name in names).most_common():
+        print(f"  {family:9} {count:4}")
+    judge(kernels, "kernels of conv2", options.seed)
+    return paths
+
+
+def parameters(layer):
+    """A convolution's weights (F, C, n, n) and biases (F,) as float32 arrays."""
+    return layer.weight.detach().cpu().numpy(), layer.bias.detach().cpu().numpy()
+
+
+def layer_responses(maps, weights, bias):
+    """What a convolution's filters (F, C, n, n) answer to what it sees (C, H, W): (F, h, w)."""
+    return np.stack(
+        [filters.respond(maps, kernels) + b for kernels, b in zip(weights, bias, strict=True)]
+    )
+
+
+def print_filters(weights, bias):
+    """The weights of filters (F, 1, n, n), two filters side by side."""
+    print(f"conv1.weight {list(weights.shape)}")
+    for first in range(0, len(weights), 2):
+        pair = range(first, min(first + 2, len(weights)))
+        head = (f"filter {index} (bias {bias[index]:.3f})" for index in pair)
+        print("\n" + "    ".join(f"{text:>35}" for text in head))
+        for row in range(weights.shape[2]):
+            rows = ("".join(f"{value:7.3f}" for value in weights[i, 0, row]) for i in pair)
+            print("    ".join(rows))
+
+
+def best_matches(kernels):
+    """The operator most like each kernel (F, n, n): names, cosines (F,), operators (F, n, n)."""
+    operators = filters.classical_operators(kernels.shape[-1])
+    cosines = filters.cosines(kernels, list(operators.values()))  # (F, operators)
+    best = np.abs(cosines).argmax(1)
+    names = [list(operators)[index] for index in best]
+    found = np.stack([operators[name] for name in names])
+    return names, cosines[np.arange(len(best)), best], found
+
+
+def compare(kernels, folder):
+    """2c: each filter (F, n, n) against the classical operators; returns the figure's path."""
+    names, cosine, operators = best_matches(kernels)
+    share, direction = filters.sobel_fit(kernels)
+    angle, slope = filters.gradient(kernels)
+    mean = filters.mean_share(kernels)
+    print(
+        "\nAngles: the direction of change, 0° to the right, 90° down. Gradient: of the plane that "
+        "fits the\nweights best, per pixel. Sobel pair: what Sobel x and y together explain of the "
+        "energy around the\nmean, and their best direction. Mean: its share of the whole energy.\n"
+    )
+    print(f"filter  {'best match':27} cosine      gradient      Sobel pair   mean")
+    for i, name in enumerate(names):
+        print(
+            f"{i:6}  {name:27} {cosine[i]:6.2f}  {angle[i]:4.0f}° {slope[i]:7.3f}"
+            f"  {share[i]:4.0%} at {direction[i]:3.0f}°  {mean[i]:5.0%}"
+        )
+    captions = [  # of three panels each
+        (
+            f"filter {i}\ngradient {a:.0f}°",
+            f"{in_two_lines(name)} ({c:+.2f})",
+            f"Sobel pair\n{s:.0%}",
+        )
+        for i, (a, name, c, s) in enumerate(zip(angle, names, cosine, share, strict=True))
+    ]
+    trios = np.stack(
+        [
+            filters.to_unit_norm(kernels, filters.have_mean(operators)[:, None, None]),
+            operators * np.where(cosine < 0, -1, 1)[:, None, None],
+            filters.sobel_direction(kernels.shape[-1], direction) * share[:, None, None] ** 0.5,
+        ],
+        axis=1,
+    )
+    title = (
+        "The filters of conv1 with their gradients, each beside the classical operator most like "
+        "it (cosine) and what the Sobel pair explains of it (energy)"
+    )
+    path = folder / "2c_operators.png"
+    figures.save(figures.likenesses(trios, captions, angle, title), path)
+    return path
+
+
+def in_two_lines(name):
+    """An operator's name, its last part below: Sobel x, Laplacian of Gaussian σ 1.1."""
+    words = name.split()
+    cut = {"Sobel": 0, "line": 0, "Laplacian": 3, "Gaussian": 1, "Gabor": 2}[words[0]]
+    return (" ".join(words[:cut]) + "\n" + " ".join(words[cut:])).strip(" ")
+
+
+def judge(kernels, what, seed):
+    """The verdict: how many filters (F, n, n) are edge detectors, and what chance would score."""
+    rng = np.random.default_rng(seed)
+    own = filters.score(kernels[None])
+    white = filters.chance(kernels, rng)
+    smooth = filters.chance(kernels, rng, filters.blur_to_match(kernels, rng))
+    count, draws, edges = len(kernels), len(white.edges), own.edges[0]
+    alike = filters.smoothness(kernels)
+    print(
+        f"\nAn edge detector, here: at least {filters.EDGE_SHARE:.0%} explained by the Sobel pair. "
+        f"Random: {draws:,} draws of {count},\nmean and 95 % interval. Random and smooth: "
+        f"neighbouring weights correlate as the network's, by {alike:.2f}.\n"
+    )
+    print(f"{f'means of {count}':17} {'best match':>19}  {'Sobel pair':>17}  edge detectors")
+    rows = ("the network", own), ("random", white), ("random and smooth", smooth)
+    for name, scores in rows:
+        best, share = between(scores.best, ".2f"), between(scores.share, ".0%")
+        print(f"{name:17} {best:>19}  {share:>17}  {between(scores.edges, '.3g')}")
+    are = "is an edge detector" if edges == 1 else "are edge detectors"
+    scored = [
+        f"{between(scores.edges, '.3g')}, {edges} or more in {np.mean(scores.edges >= edges):.1%}"
+        for scores in (white, smooth)
+    ]
+    print(
+        f"\nverdict: {edges} of {count} {what} {are}; of {count} random ones {scored[0]} of draws; "
+        f"of {count} random and as smooth {scored[1]}"
+    )
+
+
+def between(values, form):
+    """The mean of many values and the interval that 95 % of them lie in; a single one as it is."""
+    if len(values) == 1:
+        return f"{values[0]:{form}}"
+    low, high = np.percentile(values, (2.5, 97.5))
+    return f"{values.mean():{form}} ({low:{form}} to {high:{form}})"
+
+
+def weigh_evidence(network, dataset, options):
+    """2d: what in an image speaks for the answer; returns the exit status and the figure's path."""
+    path = options.image
+    if path is None:
+        image = datasets.load(dataset, options.data_dir, train=False).images[NINTH].numpy()
+        what = f"the ninth test image of {dataset}"
+    else:
+        try:
+            image = normalise(read_image(path))
+        except Problem as problem:
+            no_ink = isinstance(problem, NoInk)
+            command.complain(f"{path}: {problem}" if no_ink else problem)
+            return (1 if no_ink else 2), []
+        what = path.name
+    probabilities, maps = occlude(network, image)
+    answer, second = np.argsort(-probabilities)[:2]
+    ahead = np.log(probabilities[answer] / probabilities[second])
+    print(
+        f"\n{what}: {DIGITS[answer]} ({probabilities[answer]:.1%}), then {DIGITS[second]} "
+        f"({probabilities[second]:.1%}), {ahead:.2f} nats apart"
+    )
+    for cover, margin in zip(COVERS, maps[:, 2], strict=True):
+        print(f"  {cover}, a square of {PATCH}×{PATCH}:")
+        for sign, one, other in ((1, answer, second), (-1, second, answer)):
+            row, column = np.unravel_index(np.argmax(sign * margin), margin.shape)
+            print(
+                f"    around row {row}, column {column} the image speaks most for {DIGITS[one]} "
+                f"against {DIGITS[other]}: by {sign * margin[row, column]:.2f} nats"
+            )
+    captions = (
+        f"for {DIGITS[answer]}",
+        f"for {DIGITS[second]}",
+        f"for {DIGITS[answer]} against {DIGITS[second]}",
+    )
+    title = f"What in {what} speaks for {DIGITS[answer]}, and what for {DIGITS[second]}"
+    figure = figures.evidence(image, DIGITS, probabilities, maps, captions, list(COVERS), title)
+    path = options.figures_dir / "2d_evidence.png"
+    figures.save(figure, path)
+    return 0, [path]
+
+
+def occlude(network, image):
+    """Covers an image part by part and sees what the network makes of the rest.
+
+    What is lost of a class's log-probability is what the covered part said for it (Zeiler and
+    Fergus 2014, "Visualizing and Understanding Convolutional Networks").
+
+    Args:
+        network: gives log-probabilities.
+        image: (28, 28) uint8.
+
+    Returns:
+        The probabilities of the whole image, (classes,); and the losses in nats of the answer, of
+        the runner-up, and of the margin between them: (covers, 3, 28, 28), a pixel for the middle
+        of each square.
+    """
+    height, width = image.shape
+    copies = [image]
+    for value in COVERS.values():
+        for row, column in np.ndindex(height, width):
+            copy = image.copy()
+            top, left = max(0, row - PATCH // 2), max(0, column - PATCH // 2)
+            copy[top : row + PATCH // 2 + 1, left : column + PATCH // 2 + 1] = value
+            copies.append(copy)
+    batch = torch.from_numpy(np.stack(copies)).to(network.conv1.weight.device)
+    log_p = predict(network, batch).cpu().numpy()  # (1 + covers * 784, classes)
+    best = np.argsort(-log_p[0])[:2]
+    losses = (log_p[0] - log_p[1:])[:, best].reshape(len(COVERS), height, width, 2)
+    answer, second = np.moveaxis(losses, -1, 0)  # (covers, 28, 28) each
+    return np.exp(log_p[0]), np.stack([answer, second, answer - second], axis=1)
+
+
+if __name__ == "__main__":
+    command.run(main)
