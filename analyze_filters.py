@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from network import command, datasets, figures, filters
 from network.files import Problem
-from network.model import load_network, network_input, parameter_count
+from network.model import load_digit_network, network_input, parameter_count
 from network.pen import DIGITS
 from network.photos import NoInk, normalise, read_image
 from network.training import predict
@@ -30,7 +30,7 @@ def parse_options():
         "they are like, and what in an image speaks for the network's answer."
     )
     add = parser.add_argument
-    add("--weights", type=Path, help="the network to look at; MODELS_DIR/mnist_network.pth if None")
+    parser.add_weights()
     add(
         "--layer",
         choices=("conv1", "conv2"),
@@ -39,24 +39,16 @@ def parse_options():
         "filters make of these maps; likeness and verdict count all kernels, without figure 2c",
     )
     add("--image", type=Path, help="picture for figure 2d; the ninth test image if None")
-    add(
-        "--dataset",
-        choices=("auto", "mnist", "drawn"),
-        default="auto",
-        help="auto: MNIST from disk, else downloaded, else digits drawn by network/pen.py",
-    )
+    parser.add_dataset("to look at")
     return parser.parse_args()
 
 
 def main():
     options = parse_options()
     device = command.choose_device(options.device)
-    path = options.weights or options.models_dir / "mnist_network.pth"
-    network, _ = load_network(path, device)
-    if network.fc2.out_features != len(DIGITS):
-        raise Problem(f"{path} tells {network.fc2.out_features} classes apart, not ten digits")
+    network = load_digit_network(command.weights_path(options), device)
     dataset = datasets.find_digits(options.dataset, options.data_dir)
-    image = datasets.load(dataset, options.data_dir, train=True).images[0]  # (28, 28)
+    image = datasets.load(dataset, options.data_dir, train=True, count=1).images[0]  # (28, 28)
 
     print(network)
     print(f"{parameter_count(network):,} parameters\n")
@@ -235,7 +227,8 @@ def weigh_evidence(network, dataset, options):
     """2d: what in an image speaks for the answer; returns the exit status and the figure's path."""
     path = options.image
     if path is None:
-        image = datasets.load(dataset, options.data_dir, train=False).images[NINTH].numpy()
+        test = datasets.load(dataset, options.data_dir, train=False, count=NINTH + 1)
+        image = test.images[NINTH].numpy()
         what = f"the ninth test image of {dataset}"
     else:
         try:

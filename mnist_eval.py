@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from network import command
 from network.files import Problem, image_files
-from network.model import load_network
+from network.model import load_digit_network
+from network.pen import DIGITS
 from network.training import predict
 
-DIGITS = tuple("0123456789")
 SURE = 0.9  # below this probability a figure shows the second guess, too
 SHOWN = 30  # most pictures in figure 1f
 
@@ -34,23 +34,15 @@ def parse_options():
         help="pictures of one digit each, to recognise these alone; without any, the test set is "
         "run, then the digits in data/digits",
     )
-    add("--weights", type=Path, help="the network to test; MODELS_DIR/mnist_network.pth if None")
-    add(
-        "--dataset",
-        choices=("auto", "mnist", "drawn"),
-        default="auto",
-        help="to test on; auto: MNIST from disk, else downloaded, else drawn by network/pen.py",
-    )
+    parser.add_weights()
+    parser.add_dataset("to test on")
     return parser.parse_args()
 
 
 def main():
     options = parse_options()
     device = command.choose_device(options.device)
-    weights = options.weights or options.models_dir / "mnist_network.pth"
-    network, _ = load_network(weights, device)
-    if network.fc2.out_features != len(DIGITS):
-        raise Problem(f"{weights} tells {network.fc2.out_features} classes apart, not ten digits")
+    network = load_digit_network(command.weights_path(options), device)
     written = []
     if not options.pictures:
         written += run_test_set(network, device, options)  # 1.E

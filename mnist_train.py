@@ -21,14 +21,8 @@ RECIPES = {"default": Recipe(), "report": REPORT}
 
 def parse_options():
     parser = command.Parser("Tasks 1.A to 1.D: trains the digit network and draws how it went.")
-    add = parser.add_argument
-    add(
-        "--dataset",
-        choices=("auto", "mnist", "drawn"),
-        default="auto",
-        help="auto: MNIST from disk, else downloaded, else digits drawn by network/pen.py",
-    )
-    add(
+    parser.add_dataset("to learn")
+    parser.add_argument(
         "--recipe",
         choices=tuple(RECIPES),
         default="default",

@@ -29,6 +29,22 @@ class Parser(argparse.ArgumentParser):
         add("--device", default="auto", help="auto (cuda, then mps, then cpu) or one of these")
         add("--seed", type=whole_number(0), default=0, help="makes a run repeatable")
 
+    def add_dataset(self, purpose):
+        """Adds --dataset: which digits, and what for."""
+        self.add_argument(
+            "--dataset",
+            choices=("auto", "mnist", "drawn"),
+            default="auto",
+            help=f"digits {purpose}; auto: MNIST from disk, else downloaded, else drawn by "
+            "network/pen.py",
+        )
+
+    def add_weights(self):
+        """Adds --weights; see `weights_path`."""
+        self.add_argument(
+            "--weights", type=Path, help="a trained network; MODELS_DIR/mnist_network.pth if None"
+        )
+
     def error(self, message):
         """One line instead of argparse's usage and error."""
         self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
@@ -87,6 +103,11 @@ def choose_device(name):
     return device
 
 
+def weights_path(options):
+    """The weights that --weights names, else those that mnist_train.py leaves."""
+    return options.weights or options.models_dir / "mnist_network.pth"
+
+
 def notice(text):
     """Tells the user something that is no result: on standard error, out of a pipe's way."""
     print(text, file=sys.stderr, flush=True)
@@ -98,10 +119,9 @@ def complain(problem):
 
 
 def print_files(paths):
-    """Lists the files that a program wrote."""
-    print("\nwritten:")
-    for path in paths:
-        print(f"  {short(path)}")
+    """Lists the files that a program wrote, if any."""
+    if paths:
+        print("\nwritten:", *(short(path) for path in paths), sep="\n  ")
 
 
 def short(path):

@@ -122,7 +122,7 @@ def find_or_download(dataset, data_dir):
         socket.setdefaulttimeout(patience)
 
 
-def load(dataset, data_dir, train):
+def load(dataset, data_dir, train, count=None):
     """Reads the training part or the test part of a data set.
 
     Args:
@@ -130,6 +130,7 @@ def load(dataset, data_dir, train):
             same at every call).
         data_dir: where `find_or_download` put the files.
         train: whether the training part is wanted.
+        count: how many images are enough, from the first on; all when left out.
 
     Returns:
         A `Labelled`.
@@ -138,8 +139,8 @@ def load(dataset, data_dir, train):
         Problem: a file is missing, cut off, no idx file, or holds labels out of range.
     """
     if dataset == "drawn digits":
-        count, seed = (60_000, 0) if train else (10_000, 1)
-        images, labels = pen.drawn_digits(count, seed, progress=_drawing_bar)
+        total, seed = (60_000, 0) if train else (10_000, 1)
+        images, labels = pen.drawn_digits(count or total, seed, progress=_drawing_bar)
     else:
         part = "train" if train else "t10k"
         folder = Path(data_dir) / dataset / "raw"
@@ -156,7 +157,7 @@ def load(dataset, data_dir, train):
                 f"{folder / f'{part}-labels-idx1-ubyte'} holds the label {labels.max()}, but "
                 f"labels run from 0 to {classes - 1}; delete the file and run again"
             )
-    return Labelled(dataset, torch.from_numpy(images), torch.from_numpy(labels))
+    return Labelled(dataset, torch.from_numpy(images[:count]), torch.from_numpy(labels[:count]))
 
 
 def read_idx(path, item_shape):

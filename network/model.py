@@ -150,6 +150,21 @@ def load_network(path, device="cpu"):
     return network.to(device).eval(), facts
 
 
+def load_digit_network(path, device="cpu"):
+    """A network that tells the ten digits apart, read as by `load_network`.
+
+    Raises:
+        Problem: also if it was made for another number of classes.
+    """
+    network, _ = load_network(path, device)
+    if network.fc2.out_features != 10:
+        raise Problem(
+            f"{path} tells {network.fc2.out_features} classes apart, not ten digits; "
+            "choose a digit network's weights"
+        )
+    return network
+
+
 def _fitting_network(path, state, sizes):
     """An untrained network of the sizes that the shapes in a state_dict imply."""
     advice = "choose weights that this project's network was trained to"
