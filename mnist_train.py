@@ -5,15 +5,19 @@ Leaves models/mnist_network.pth and the figures 1a to 1c.
 
 import argparse
 import dataclasses
-import itertools
 import sys
 
 import torch
 from tqdm import tqdm
 
 from network import command, datasets, figures
-from network.files import Problem, whole_file
-from network.model import MyNetwork, load_network, network_input, parameter_count, save_network
+from network.model import (
+    MyNetwork,
+    network_input,
+    parameter_count,
+    save_network,
+    set_aside_better,
+)
 from network.training import REPORT, Recipe, evaluate, train
 
 RECIPES = {"default": Recipe(), "report": REPORT}
@@ -35,10 +39,12 @@ def parse_options():
     given("--optimizer", choices=("adamw", "sgd"), help="what turns gradients into steps")
     given("--learning-rate", type=command.number(0), help="its peak, where it follows a cycle")
     given("--momentum", type=command.number(0, below=1), help="of sgd")
+    given("--weight-decay", type=command.number(0), help="pulls weights towards zero")
     switch = argparse.BooleanOptionalAction
     given("--one-cycle", action=switch, help="the learning rate rises and falls")
     given("--augment", action=switch, help="turn, shear, scale and shift the training images")
     given("--curriculum", action=switch, help="dropout and augmentation grow first, later fade")
+    given("--average", action=switch, help="keep a moving average of the weights")
     options = parser.parse_args()
     changes = {
         field.name: getattr(options, field.name)
@@ -150,7 +156,7 @@ def keep(network, training, history, options):
     """1.D: saves the network and returns its path; weights that tested better are not lost."""
     path = weights_path(training.dataset, options)
     known = facts(training, history, options)
-    set_aside_better(path, known["test_accuracy"])
+    set_aside_better(path, known["test_accuracy"], known["dataset"])
     save_network(path, network, **known)
     weights_path(training.dataset, options, "_unfinished").unlink(missing_ok=True)
     return path
@@ -173,24 +179,6 @@ def facts(training, history, options):
         "history": history,
         "test_accuracy": epochs[-1]["test_accuracy"] if epochs else None,
     }
-
-
-def set_aside_better(path, accuracy):
-    """Copies weights at `path` to another name if they tested better, or nobody knows how."""
-    if not path.exists():
-        return
-    try:
-        before = load_network(path)[1]["test_accuracy"]
-        if before <= accuracy:
-            return
-        reason = f"they tested better ({before:.2%}, now {accuracy:.2%})"
-    except (Problem, KeyError, TypeError):
-        reason = "they do not say how well they tested"
-    names = (path.with_stem(f"{path.stem}_before{n}") for n in itertools.count(1))
-    aside = next(name for name in names if not name.exists())
-    with whole_file(aside) as file:
-        file.write(path.read_bytes())
-    print(f"the weights that were in {command.short(path)} are kept as {aside.name}: {reason}")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def main():
 
     def bare():
         network = MyNetwork().to(memory_format=torch.channels_last).train()
-        optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate)
+        optimizer = torch.optim.SGD(network.parameters(), recipe.learning_rate, recipe.momentum)
         start = time.perf_counter()
         for _ in range(math.ceil(options.images / recipe.batch_size)):
             loss = F.nll_loss(network(x), y)

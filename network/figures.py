@@ -3,6 +3,7 @@
 Figures are made without pyplot, so no display is needed and none is opened.
 """
 
+import io
 import math
 import textwrap
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 import cv2
 import matplotlib
 import numpy as np
+import PIL.Image
 import torch
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -18,6 +20,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from network.files import whole_file
 
+LARGE = 200_000  # bytes of a PNG
 BLUE, ORANGE, GREEN, RED, INK, GREY = (
     *("#2f6db5", "#d9762b", "#3a8f5b", "#c23b3b", "#22252b", "#8a9099"),
 )
@@ -49,8 +52,14 @@ def save(figure, path):
     Raises:
         Problem: the file cannot be written.
     """
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=130, pil_kwargs={"optimize": True})
+    if picture.tell() > LARGE:  # the grain of photographs; 256 colours show them as well
+        colours = PIL.Image.open(picture).convert("RGB").quantize(dither=PIL.Image.Dither.NONE)
+        picture = io.BytesIO()
+        colours.save(picture, format="png", optimize=True)
     with whole_file(path) as file:
-        figure.savefig(file, format="png", dpi=130, pil_kwargs={"optimize": True})
+        file.write(picture.getvalue())
 
 
 def _panels(rows, columns, title, width=1.7, height=1.95):
@@ -557,4 +566,71 @@ def evidence(image, class_names, probabilities, maps, captions, row_labels, titl
         axis.set_ylabel(row_labels[row] if column == 0 else "")
         axes.append(axis)
     _bar(figure, shown, axes, "nats: red speaks for it, blue against")
+    return figure
+
+
+def training_curves(epochs, title, unfrozen=None):
+    """Loss and accuracy by epoch, side by side.
+
+    Args:
+        epochs: a dict for each epoch with "epoch" (1 for the first), "train_loss", "test_loss"
+            (nats), "train_accuracy", "test_accuracy" and "running_accuracy" (while learning), all
+            0 to 1.
+        title: of the figure.
+        unfrozen: after which epoch all layers learned, if they did.
+    """
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    figure.suptitle(textwrap.fill(title, 85))
+    loss, accuracy = figure.subplots(1, 2)
+    numbers = [epoch["epoch"] for epoch in epochs]
+    for axis, what, form in ((loss, "loss", ".3f"), (accuracy, "accuracy", ".1%")):
+        for key, label, colour, style in (
+            (f"train_{what}", "training letters", BLUE, "o-"),
+            (f"test_{what}", "test letters", ORANGE, "o-"),
+            (f"running_{what}", "distorted, while learning", GREY, "--"),
+        ):
+            if key in epochs[0]:
+                values = [epoch[key] for epoch in epochs]
+                label = f"{label}: {values[-1]:{form}}"
+                axis.plot(numbers, values, style, color=colour, ms=4, label=label)
+        if unfrozen:
+            axis.axvline(unfrozen + 0.5, color=INK, lw=1, ls=":", label="from here, all layers")
+        axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.legend(title="after the last epoch", alignment="left")
+    loss.set_ylim(bottom=0)
+    loss.set_ylabel("mean negative log-likelihood (nats)")
+    accuracy.set_ylabel("accuracy")
+    accuracy.yaxis.set_major_formatter(PercentFormatter(1))
+    return figure
+
+
+def feature_plane(points, labels, is_test, class_names, shares, title):
+    """Features in the plane of their first two principal components, a colour for each class.
+
+    Args:
+        points: (N, 2).
+        labels: (N,).
+        is_test: (N,), whether each is a test image.
+        class_names: one for each label.
+        shares: of the variance that each of both components explains, 0 to 1.
+        title: of the figure.
+    """
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    figure.suptitle(textwrap.fill(title, 70))
+    axis = figure.subplots()
+    points, labels, is_test = (np.asarray(values) for values in (points, labels, is_test))
+    colours = matplotlib.colormaps["tab10" if len(class_names) <= 10 else "gist_rainbow"]
+    step = 1 if len(class_names) <= 10 else 256 // len(class_names)
+    for label, name in enumerate(class_names):
+        colour = colours(label * step)
+        for test, look in ((False, {"marker": "o"}), (True, {"marker": "^", "edgecolor": INK})):
+            of_class = points[(labels == label) & (is_test == test)]
+            axis.scatter(*of_class.T, s=64 if test else 36, color=colour, alpha=0.75, **look)
+        axis.scatter([], [], color=colour, label=name, marker="s")
+    for marker, what in (("o", "training"), ("^", "test")):
+        axis.scatter([], [], color="white", edgecolor=INK, marker=marker, s=50, label=what)
+    axis.set_xlabel(f"first principal component ({shares[0]:.0%} of the variance)")
+    axis.set_ylabel(f"second principal component ({shares[1]:.0%})")
+    axis.legend(loc="upper left", bbox_to_anchor=(1, 1), ncols=math.ceil(len(class_names) / 16))
     return figure

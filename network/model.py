@@ -3,6 +3,7 @@
 `MyNetwork` is the report's: two convolutions, two fully connected layers, 21,840 parameters.
 """
 
+import itertools
 import warnings
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from network.command import short
 from network.files import Problem, whole_file
 
 IMAGE_SIZE = 28  # pixels along each side of an input image
@@ -108,6 +110,38 @@ def save_network(path, network, **facts):
     state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
     with whole_file(path) as file:
         torch.save({"network": network.sizes, "state_dict": state, **facts}, file)
+
+
+def set_aside_better(path, accuracy, dataset):
+    """Copies a checkpoint to another name if what is about to take its place may be worse.
+
+    That is if it tested better, or nobody knows how it tested, or it learned other data.
+
+    Args:
+        path: the checkpoint; it may be missing.
+        accuracy: what the new one tested, 0 to 1.
+        dataset: the name of what the new one learned.
+
+    Raises:
+        Problem: the copy cannot be written.
+    """
+    if not path.exists():
+        return
+    try:
+        facts = load_network(path)[1]
+        before, learned = facts["test_accuracy"], facts.get("dataset", dataset)
+        if before <= accuracy and learned == dataset:
+            return
+        reason = f"they tested better ({before:.2%}, now {accuracy:.2%})"
+        if learned != dataset:
+            reason = f"they learned {learned}"
+    except (Problem, KeyError, TypeError):
+        reason = "they do not say how well they tested"
+    names = (path.with_stem(f"{path.stem}_before{n}") for n in itertools.count(1))
+    aside = next(name for name in names if not name.exists())
+    with whole_file(aside) as file:
+        file.write(path.read_bytes())
+    print(f"the weights that were in {short(path)} are kept as {aside.name}: {reason}")
 
 
 def load_network(path, device="cpu"):

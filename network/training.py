@@ -4,6 +4,7 @@ The images lie in one uint8 tensor on the device, batches are taken by index and
 whole: no worker processes, no work image by image.
 """
 
+import copy
 import math
 import time
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from network.model import network_input
@@ -23,16 +25,21 @@ class Recipe:
 
     epochs: int = 20
     batch_size: int = 256
-    optimizer: str = "adamw"  # or "sgd"
-    learning_rate: float = 4e-3  # the peak, where it follows a cycle
+    optimizer: str = "sgd"  # or "adamw", which wants a learning rate of about 0.004
+    learning_rate: float = 0.1  # the peak, where it follows a cycle
     momentum: float = 0.9  # of SGD; AdamW keeps its usual betas
+    weight_decay: float = 5e-4
     one_cycle: bool = True  # Smith and Topin 2018, "Super-Convergence"; else a constant rate
     augment: bool = True  # see `random_affine`
     curriculum: bool = True  # dropout and augmentation come and go (see `_curriculum`)
+    average: bool = True  # the result is a moving average of the weights
 
 
 # What the report did.
-REPORT = Recipe(5, 64, "sgd", 0.01, 0.5, one_cycle=False, augment=False, curriculum=False)
+REPORT = Recipe(
+    **{"epochs": 5, "batch_size": 64, "learning_rate": 0.01, "momentum": 0.5, "weight_decay": 0},
+    **{"one_cycle": False, "augment": False, "curriculum": False, "average": False},
+)
 
 
 @dataclass(frozen=True)
@@ -48,8 +55,9 @@ class Epoch:
 def train(network, images, labels, recipe, prepare=network_input, progress=True):
     """Trains a network in place; a generator that pauses after each epoch.
 
-    Random numbers come from torch's global generator: after `torch.manual_seed` a run is
-    repeatable on one machine.
+    With `recipe.average` a copy learns and the network follows it as a moving average: so it holds
+    the best weights so far at any moment, at an interruption too. Random numbers come from torch's
+    global generator: after `torch.manual_seed` a run is repeatable on one machine.
 
     Args:
         network: returns log-probabilities (B, classes).
@@ -65,10 +73,11 @@ def train(network, images, labels, recipe, prepare=network_input, progress=True)
     device = labels.device
     if device.type == "cpu":
         network.to(memory_format=torch.channels_last)  # convolutions are faster so, on a CPU
+    learner = copy.deepcopy(network) if recipe.average else network
     batches = math.ceil(len(images) / recipe.batch_size)  # in an epoch
     steps = recipe.epochs * batches
-    optimizer, schedule = _optimizer(network, recipe, steps)
-    dropouts = {layer: layer.p for layer in network.modules() if isinstance(layer, nn.Dropout2d)}
+    optimizer, schedule = _optimizer(learner, recipe, steps)
+    dropouts = {layer: layer.p for layer in learner.modules() if isinstance(layer, nn.Dropout2d)}
     bar = tqdm(
         total=recipe.epochs * len(images),
         desc="training",
@@ -79,27 +88,28 @@ def train(network, images, labels, recipe, prepare=network_input, progress=True)
     )
     try:
         for number in range(1, recipe.epochs + 1):
-            network.train()
+            learner.train()
             start = time.perf_counter()
             # Sums stay on the device: reading them after every batch would stop a GPU each time.
             losses = torch.zeros(batches, device=device)
             correct = torch.zeros((), dtype=torch.int64, device=device)
             order = torch.randperm(len(images), device=device)
             for step, batch in enumerate(order.split(recipe.batch_size)):
-                noise, distortion = 1, 1
-                if recipe.curriculum:
-                    noise, distortion = _curriculum(((number - 1) * batches + step) / steps)
+                done = (number - 1) * batches + step  # steps
+                noise, distortion = _curriculum(done / steps) if recipe.curriculum else (1, 1)
                 for layer, p in dropouts.items():
                     layer.p = p * noise
                 x, y = images[batch], labels[batch]
                 if recipe.augment:
                     x = random_affine(x, distortion)
-                log_probabilities = network(prepare(x))
+                log_probabilities = learner(prepare(x))
                 loss = F.nll_loss(log_probabilities, y)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 schedule.step()
+                if recipe.average:
+                    _follow(network, learner, done)
                 losses[step] = loss.detach()
                 correct += (log_probabilities.argmax(1) == y).sum()
                 bar.update(len(batch))
@@ -130,14 +140,25 @@ def _curriculum(progress):
 def _optimizer(network, recipe, steps):
     """The optimizer and its learning-rate schedule over so many steps."""
     learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    rate = recipe.learning_rate
+    rate, decay = recipe.learning_rate, recipe.weight_decay
     if recipe.optimizer == "sgd":
-        optimizer = torch.optim.SGD(learning, lr=rate, momentum=recipe.momentum)
+        optimizer = torch.optim.SGD(learning, rate, recipe.momentum, weight_decay=decay)
     else:
-        optimizer = torch.optim.AdamW(learning, lr=rate)
+        optimizer = torch.optim.AdamW(learning, rate, weight_decay=decay)
     if recipe.one_cycle:
-        return optimizer, OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.15)
+        cycle = {"total_steps": steps, "pct_start": 0.15, "cycle_momentum": False}
+        return optimizer, OneCycleLR(optimizer, rate, **cycle)
     return optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1)
+
+
+@torch.no_grad()
+def _follow(average, learner, step, decay=0.995):
+    """Moves the averaged weights towards the learner's after so many steps.
+
+    Early averages are over fewer weights, or the random start would weigh in for long.
+    """
+    decay = min(decay, (1 + step) / (10 + step))
+    get_ema_multi_avg_fn(decay)(list(average.parameters()), list(learner.parameters()), step)
 
 
 def random_affine(images, strength=1.0):

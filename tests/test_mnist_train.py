@@ -79,7 +79,8 @@ def test_the_reports_recipe_and_changes_of_it(train, tmp_path):
     recipe = load_network(tmp_path / "models" / "mnist_network.pth")[1]["recipe"]
     assert recipe == {
         **{"epochs": 1, "batch_size": 64, "optimizer": "sgd", "learning_rate": 0.01},
-        **{"momentum": 0.7, "one_cycle": False, "augment": False, "curriculum": False},
+        **{"momentum": 0.7, "weight_decay": 0, "one_cycle": False, "augment": False},
+        **{"curriculum": False, "average": False},
     }
 
 

@@ -23,7 +23,7 @@ def trained(images, labels, recipe, seed=0):
 
 
 @pytest.mark.parametrize(
-    ("recipe", "floor"), [(Recipe(epochs=8, batch_size=64), 0.85), (REPORT, 0.5)]
+    ("recipe", "floor"), [(Recipe(epochs=8, batch_size=64), 0.7), (REPORT, 0.5)]
 )
 def test_it_learns(digits, recipe, floor):
     images, labels = digits
@@ -59,10 +59,10 @@ def test_a_seed_repeats_and_another_differs(digits):
 def test_dropout_is_what_it_was_after_training_and_after_an_interruption(digits):
     images, labels = digits
     network = MyNetwork(dropout=0.4)
-    steps = train(network, images, labels, Recipe(epochs=4), progress=False)
+    steps = train(network, images, labels, Recipe(epochs=4, average=False), progress=False)
     for _ in range(4):
         next(steps)
-    assert network.dropout.p < 0.4  # it fades
+    assert network.dropout.p < 0.1  # it has faded
     steps.close()
     assert network.dropout.p == 0.4
 
@@ -82,7 +82,7 @@ def test_any_classifier_of_any_input_can_be_trained():
     x = torch.randn(400, 3)
     labels = (x[:, 0] > 0).long()
     head = nn.Sequential(nn.Linear(3, 2), nn.LogSoftmax(dim=1))
-    recipe = Recipe(epochs=20, batch_size=32, learning_rate=0.05, augment=False)
+    recipe = Recipe(epochs=20, batch_size=32, augment=False)
     list(train(head, x, labels, recipe, prepare=lambda batch: batch, progress=False))
     assert evaluate(head, x, labels, prepare=lambda batch: batch)[1] > 0.97
 
