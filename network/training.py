@@ -166,7 +166,7 @@ def random_affine(images, strength=1.0):
 
     Args:
         images: (B, 28, 28) uint8 or float on a dark background of 0.
-        strength: 1 for up to 0.2 radians, 12 % of the size, a slant of 0.2 and 12 % of the width
+        strength: 1 for up to 0.2 radians, 12 % of the size, a slant of 0.2 and 6 % of the width
             and height, either way; less or more for that share of it.
 
     Returns:
@@ -179,7 +179,7 @@ def random_affine(images, strength=1.0):
 
     angle, zoom, slant = amount(0.2), 1 + amount(0.12), amount(0.2)
     # Coordinates run from -1 to 1: a share of the width is twice as much.
-    right, down = amount(0.24), amount(0.24)
+    right, down = amount(0.12), amount(0.12)
     cos, sin = angle.cos() * zoom, angle.sin() * zoom
     rows = torch.stack([cos, slant - sin, right, sin, cos, down], dim=1)  # (B, 6)
     batch = images.unsqueeze(1).float()  # (B, 1, 28, 28)
