@@ -579,7 +579,7 @@ def training_curves(epochs, title, unfrozen=None):
         title: of the figure.
         unfrozen: after which epoch all layers learned, if they did.
     """
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    figure = Figure(figsize=(11, 5.8), layout="constrained")
     figure.suptitle(textwrap.fill(title, 85))
     loss, accuracy = figure.subplots(1, 2)
     numbers = [epoch["epoch"] for epoch in epochs]
@@ -597,7 +597,8 @@ def training_curves(epochs, title, unfrozen=None):
             axis.axvline(unfrozen + 0.5, color=INK, lw=1, ls=":", label="from here, all layers")
         axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.legend(title="after the last epoch", alignment="left")
+        place = {"loc": "upper left", "bbox_to_anchor": (0, -0.15)}  # below, clear of the curves
+        axis.legend(title="after the last epoch", alignment="left", **place)
     loss.set_ylim(bottom=0)
     loss.set_ylabel("mean negative log-likelihood (nats)")
     accuracy.set_ylabel("accuracy")
