@@ -299,7 +299,7 @@ def test_letters_come_in_the_alphabets_order(tmp_path):
 @pytest.mark.parametrize("unfrozen", [None, 5])
 def test_training_curves(count, unfrozen):
     keys = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "running_accuracy")
-    epochs = [{"epoch": n, **{key: 1 / n for key in keys}} for n in range(1, count + 1)]
+    epochs = [{"epoch": n, **dict.fromkeys(keys, 1 / n)} for n in range(1, count + 1)]
     title = "Learning letters of greek_extended, tested on letters drawn by network/pen.py"
     figure = figures.training_curves(epochs, title, unfrozen)
     assert_readable(figure)
