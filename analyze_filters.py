@@ -16,7 +16,7 @@ from network import command, datasets, figures, filters
 from network.files import Problem
 from network.model import load_digit_network, network_input, parameter_count
 from network.pen import DIGITS
-from network.photos import NoInk, normalise, read_image
+from network.photos import read_character
 from network.training import predict
 
 NINTH = 8  # the test image that the report calls ambiguous: a 5 much like a 6
@@ -232,11 +232,10 @@ def weigh_evidence(network, dataset, options):
         what = f"the ninth test image of {dataset}"
     else:
         try:
-            image = normalise(read_image(path))
+            _, image = read_character(path)
         except Problem as problem:
-            no_ink = isinstance(problem, NoInk)
-            command.complain(f"{path}: {problem}" if no_ink else problem)
-            return (1 if no_ink else 2), []
+            command.complain(problem)
+            return problem.status, []
         what = path.name
     probabilities, maps = occlude(network, image)
     answer, second = np.argsort(-probabilities)[:2]

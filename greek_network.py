@@ -24,7 +24,7 @@ from network.model import (
     save_network,
     set_aside_better,
 )
-from network.photos import NoInk, normalise, read_image, report_transform
+from network.photos import normalise, read_character, report_transform
 from network.training import REPORT, evaluate, predict, random_affine, train
 
 TRANSFORMS = {"mnist": normalise, "report": report_transform}
@@ -326,11 +326,10 @@ def recognise(network, names, options):
         if index == 0:
             print()
         try:
-            image = TRANSFORMS[options.transform](read_image(path))
+            _, image = read_character(path, TRANSFORMS[options.transform])
         except Problem as problem:
-            no_ink = isinstance(problem, NoInk)
-            status = max(status, 1 if no_ink else 2)
-            command.complain(f"{path}: {problem}" if no_ink else problem)
+            command.complain(problem)
+            status = max(status, problem.status)
             continue
         batch = torch.from_numpy(image)[None].to(network.fc1.weight.device)
         probabilities = predict(network, batch)[0].exp()

@@ -127,7 +127,7 @@ def guesses(probabilities):
 def recognise(network, device, options):
     """1.F: recognises pictures; returns the exit status and the paths of the figures."""
     from network import figures
-    from network.photos import NoInk, normalise, read_image
+    from network.photos import NoInk, read_character
 
     own = command.short(command.HOME / "data" / "digits")
     paths = image_files(options.pictures or [own])
@@ -135,14 +135,12 @@ def recognise(network, device, options):
     for path in tqdm(paths, desc="recognising", leave=False, disable=None):
         label = true_label(path)
         try:
-            picture = read_image(path)
-            image = normalise(picture)
+            picture, image = read_character(path)
         except Problem as problem:
-            no_ink = isinstance(problem, NoInk)
-            status = max(status, 1 if no_ink else 2)
-            command.complain(f"{path}: {problem}" if no_ink else problem)
-            if no_ink and label is not None:
-                right.append(False)
+            command.complain(problem)
+            status = max(status, problem.status)
+            if isinstance(problem, NoInk) and label is not None:
+                right.append(False)  # no answer is not right
             continue
         probabilities = predict(network, torch.from_numpy(image)[None].to(device))[0].exp()
         answer = int(probabilities.argmax())

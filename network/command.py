@@ -135,7 +135,7 @@ def short(path):
 def run(main):
     """Runs a program's `main` and ends the process with its exit status (None counts as 0).
 
-    A `Problem` becomes one line and status 2, Ctrl-C one line and status 130, a closed pipe one
+    A `Problem` becomes one line and its status, Ctrl-C one line and status 130, a closed pipe one
     line and status 1.
     """
     # A console that cannot show β should not stop a program.
@@ -146,7 +146,7 @@ def run(main):
         sys.stdout.flush()
     except Problem as problem:
         complain(problem)
-        status = 2
+        status = problem.status
     except KeyboardInterrupt as stop:
         notice(": ".join(filter(None, (f"{Path(sys.argv[0]).name}: stopped", str(stop)))))
         status = 130

@@ -13,8 +13,10 @@ IMAGE_SUFFIXES = {
 class Problem(Exception):
     """Something the user can mend; its text is one line: what, where, and what to do.
 
-    The programs print it without a traceback and end with exit status 2 (see `command.py`).
+    The programs print it without a traceback and end with its exit status (see `command.py`).
     """
+
+    status = 2
 
 
 @contextmanager

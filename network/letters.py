@@ -15,7 +15,7 @@ from tqdm import tqdm
 from network.command import HOME, notice, short
 from network.figures import thumbnail
 from network.files import Problem, image_files
-from network.photos import NoInk, normalise, read_image
+from network.photos import NoInk, normalise, read_character
 
 ALPHABET = (
     *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"),
@@ -89,16 +89,13 @@ def read_letters(folder, names, transform=normalise):
             for path in paths:
                 bar.update()
                 try:
-                    picture = read_image(path)
-                    images.append(transform(picture))
-                except NoInk as problem:
-                    tell(bar, f"{path}: {problem}")
-                    no_ink[label] += 1
-                    continue
+                    picture, image = read_character(path, transform)
                 except Problem as problem:
                     tell(bar, problem)
+                    no_ink[label] += isinstance(problem, NoInk)
                     continue
                 pictures.append(thumbnail(picture, THUMBNAIL))
+                images.append(image)
                 labels.append(label)
             if label not in labels:
                 raise Problem(f"no picture in {Path(folder) / names[label]} is of use; see above")

@@ -28,6 +28,8 @@ cv2.utils.logging.setLogLevel(0)  # a damaged file is one line, our Problem, not
 class NoInk(Problem):
     """The picture has nothing in it that could be ink."""
 
+    status = 1
+
 
 def read_image(path):
     """Reads an image file of any kind and depth that OpenCV knows, as (H, W, 3) uint8 RGB.
@@ -117,6 +119,27 @@ def normalise(picture):
         NoInk: nothing in the picture stands out.
     """
     return fit(find_ink(picture))
+
+
+def read_character(path, transform=normalise):
+    """Reads a picture of one character and makes 28×28 of it.
+
+    Args:
+        path: an image file.
+        transform: makes the 28×28.
+
+    Returns:
+        The picture, (H, W, 3) uint8 RGB, and (28, 28) uint8.
+
+    Raises:
+        NoInk: nothing in the picture stands out.
+        Problem: the file cannot be read; see `read_image`.
+    """
+    picture = read_image(path)
+    try:
+        return picture, transform(picture)
+    except NoInk as problem:
+        raise NoInk(f"{path}: {problem}") from None
 
 
 def find_ink(picture):
