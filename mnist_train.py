@@ -36,7 +36,7 @@ def parse_options():
     given = parser.add_argument_group("recipe", argument_default=argparse.SUPPRESS).add_argument
     given("--epochs", type=command.whole_number(1), help="passes over the training images")
     given("--batch-size", type=command.whole_number(1), help="images in a training step")
-    given("--optimizer", choices=("adamw", "sgd"), help="what turns gradients into steps")
+    given("--optimizer", choices=("adamw", "sgd"), help="adamw wants a learning rate of 0.004")
     given("--learning-rate", type=command.number(0), help="its peak, where it follows a cycle")
     given("--momentum", type=command.number(0, below=1), help="of sgd")
     given("--weight-decay", type=command.number(0), help="pulls weights towards zero")
