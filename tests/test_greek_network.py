@@ -10,6 +10,7 @@ import torch
 from conftest import HOME
 from test_figures import assert_readable, texts
 
+from greek_network import whiten
 from network import figures, letters
 from network.files import Problem
 from network.model import MyNetwork, load_network, network_input, save_network
@@ -164,6 +165,20 @@ def test_the_reports_transform(greek, weights):
 
 
 @pytest.mark.usefixtures("no_figures")
+def test_whitening_evens_out_what_varies_within_letters():
+    torch.manual_seed(0)
+    labels = torch.arange(3).repeat(400)
+    wide = torch.tensor([9.0, 1.0, 1.0])  # pictures of one letter differ most in the first feature
+    points = 5 + torch.randn(1200, 3) * wide + 4 * torch.eye(3)[labels]
+    centre, matrix = whiten(points, labels)
+    torch.testing.assert_close(centre, points.mean(0))
+    torch.testing.assert_close(matrix, matrix.T, atol=1e-5, rtol=0)
+    spread = torch.stack([((points - centre) @ matrix)[labels == n].std(0) for n in range(3)])
+    # The covariance is drawn half-way to a sphere: 81 to (81 + 27.7) / 2, 1 to (1 + 27.7) / 2.
+    expected = (torch.tensor([81, 1, 1]) / torch.tensor([54.3, 14.3, 14.3])) ** 0.5
+    torch.testing.assert_close(spread.mean(0), expected, rtol=0.1, atol=0)
+
+
 def test_unfreeze_lets_all_layers_learn(greek, weights, some):
     done = greek("--train-dir", some, "--unfreeze")
     assert accuracy(done)[1] == 18
