@@ -81,7 +81,7 @@ def _show(axis, image, title="", colour=INK):
     axis.set_title(title, color=colour)
 
 
-def image_grid(images, captions, columns, title, colours=None):
+def image_grid(images, captions, columns, title):
     """Images with captions, row by row.
 
     Args:
@@ -89,14 +89,12 @@ def image_grid(images, captions, columns, title, colours=None):
         captions: a text above each image.
         columns: images in a row.
         title: of the figure.
-        colours: of each caption; black when left out.
     """
     lines = max((caption.count("\n") + 1 for caption in captions), default=1)
     rows = max(1, math.ceil(len(images) / columns))
     figure, axes = _panels(rows, columns, title, height=1.6 + 0.25 * lines)
-    colours = colours or [INK] * len(images)
-    for axis, image, caption, colour in zip(axes, images, captions, colours, strict=False):
-        _show(axis, image, caption, colour)
+    for axis, image, caption in zip(axes, images, captions, strict=False):
+        _show(axis, image, caption)
     return figure
 
 
