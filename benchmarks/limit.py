@@ -41,6 +41,7 @@ def main():
             optimizer.step()
         return time.perf_counter() - start
 
+    bare()  # the first steps of a process are slower than all others
     print(f"one epoch of {options.images:,} images, batch size {recipe.batch_size}")
     compare("whole epoch", epoch, "bare steps", bare, options.runs)
 

@@ -7,13 +7,14 @@ from pathlib import Path
 from network.command import HOME, whole_number
 
 
-def parse_options(description, runs, images=None):
-    """The options of a benchmark: --data-dir, --runs and, where it makes sense, --images."""
+def parse_options(description, runs=None, images=None):
+    """The options of a benchmark: --data-dir and, where they make sense, --runs and --images."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--data-dir", type=Path, default=HOME / "data", help="has MNIST/raw")
-    parser.add_argument("--runs", type=whole_number(1), default=runs, help="of each side")
+    if runs:
+        parser.add_argument("--runs", type=whole_number(1), default=runs, help="of each side")
     if images:
         parser.add_argument(
             "--images", type=whole_number(1000), default=images, help="in an epoch, of 60,000"
