@@ -6,22 +6,8 @@ with chance, and shows which parts of one image speak for the network's answer. 
 """
 
 from collections import Counter
-from pathlib import Path
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-
-from network import command, datasets, figures, filters
-from network.files import Problem
-from network.model import load_digit_network, network_input, parameter_count
-from network.pen import DIGITS
-from network.photos import read_character
-from network.training import predict
-
-NINTH = 8  # the test image that the report calls ambiguous: a 5 much like a 6
-PATCH = 5  # pixels along each side of the square that covers a part of the image
-COVERS = {"ink covered by paper": 0, "paper covered by ink": 255}  # grey values
+from network import command
 
 
 def parse_options():
@@ -38,13 +24,36 @@ def parse_options():
         help="conv2: 2a shows a kernel for each filter and feature map of conv1, 2b what the "
         "filters make of these maps; likeness and verdict count all kernels, without figure 2c",
     )
-    add("--image", type=Path, help="picture for figure 2d; the ninth test image if None")
+    add(
+        "--image",
+        type=command.path_name,
+        help="picture for figure 2d; the ninth test image if None",
+    )
     parser.add_dataset("to look at")
     return parser.parse_args()
 
 
-def main():
-    options = parse_options()
+if __name__ == "__main__":
+    options = command.start(parse_options)
+
+# ruff: noqa: E402 (these imports take seconds, and --help should not: they come after the options)
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from network import datasets, figures, filters
+from network.files import Problem
+from network.model import load_digit_network, network_input, parameter_count
+from network.pen import DIGITS
+from network.photos import read_character
+from network.training import predict
+
+NINTH = 8  # the test image that the report calls ambiguous: a 5 much like a 6
+PATCH = 5  # pixels along each side of the square that covers a part of the image
+COVERS = {"ink covered by paper": 0, "paper covered by ink": 255}  # grey values
+
+
+def main(options):
     device = command.choose_device(options.device)
     network = load_digit_network(command.weights_path(options), device)
     dataset = datasets.find_digits(options.dataset, options.data_dir)
@@ -236,7 +245,7 @@ def weigh_evidence(network, dataset, options):
         except Problem as problem:
             command.complain(problem)
             return problem.status, []
-        what = path.name
+        what = path.name.encode(errors="replace").decode()  # a name need be no text
     probabilities, maps = occlude(network, image)
     answer, second = np.argsort(-probabilities)[:2]
     ahead = np.log(probabilities[answer] / probabilities[second])
@@ -296,4 +305,4 @@ def occlude(network, image):
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, options)

@@ -8,37 +8,8 @@ with --extended, eight letters instead of three, models/greek_extended_network.p
 import dataclasses
 import sys
 import time
-from pathlib import Path
 
-import torch
-from torch import nn
-from tqdm import tqdm
-
-from network import command, figures
-from network.files import Problem, image_files
-from network.letters import are_drawn, letter_names, read_letters, source
-from network.model import (
-    load_digit_network,
-    network_input,
-    parameter_count,
-    save_network,
-    set_aside_better,
-)
-from network.photos import normalise, read_character, report_transform
-from network.training import REPORT, evaluate, predict, random_affine, train
-
-TRANSFORMS = {"mnist": normalise, "report": report_transform}
-COPIES = 20  # distorted copies of each letter, beside the letter as it is
-# The report's plain SGD: AdamW gives features that are seldom active as much weight as others, and
-# read letters of other hands worse. Few epochs, for the same reason.
-FROZEN = dataclasses.replace(REPORT, epochs=10, batch_size=32, momentum=0.9, one_cycle=True)
-# The longer the features are as vectors, the smaller a step the last layer bears.
-RATE = 2  # the peak of the learning rate, times the features' mean squared norm
-UNFROZEN = dataclasses.replace(
-    FROZEN, epochs=5, optimizer="adamw", learning_rate=1e-3, augment=True
-)
-SURE = 0.9  # below this probability a figure shows the second guess, too
-SHOWN = 25  # most pictures in the figure of letters
+from network import command
 
 
 def parse_options():
@@ -49,22 +20,26 @@ def parse_options():
     add(
         "pictures",
         nargs="*",
-        type=Path,
+        type=command.path_name,
         metavar="IMAGE or FOLDER",
         help="pictures of one letter each, to recognise after the training",
     )
     add("--extended", action="store_true", help="eight letters instead of three; figures ext2_…")
     add(
         "--train-dir",
-        type=Path,
+        type=command.path_name,
         help="letters to learn, one folder each; the shipped data/greek_train (--extended: "
         "data/greek_extended) if None",
     )
-    add("--test-dir", type=Path, help="letters to test on; the shipped data/greek_test if None")
+    add(
+        "--test-dir",
+        type=command.path_name,
+        help="letters to test on; the shipped data/greek_test if None",
+    )
     parser.add_weights()
     add(
         "--transform",
-        choices=tuple(TRANSFORMS),
+        choices=("mnist", "report"),
         default="mnist",
         help="how pictures become 28×28: as MNIST was made, or by the report's resizing",
     )
@@ -82,8 +57,42 @@ def parse_options():
     return options
 
 
-def main():
-    options = parse_options()
+if __name__ == "__main__":
+    options = command.start(parse_options)
+
+# ruff: noqa: E402 (these imports take seconds, and --help should not: they come after the options)
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from network import figures
+from network.files import Problem, image_files
+from network.letters import are_drawn, letter_names, read_letters, source
+from network.model import (
+    load_digit_network,
+    network_input,
+    parameter_count,
+    save_network,
+    set_aside_better,
+)
+from network.photos import normalise, read_character, report_transform
+from network.training import REPORT, evaluate, measures, predict, random_affine, train
+
+TRANSFORMS = {"mnist": normalise, "report": report_transform}
+COPIES = 20  # distorted copies of each letter, beside the letter as it is
+# The report's plain SGD: AdamW gives features that are seldom active as much weight as others, and
+# read letters of other hands worse. Few epochs, for the same reason.
+FROZEN = dataclasses.replace(REPORT, epochs=10, batch_size=32, momentum=0.9, one_cycle=True)
+# The longer the features are as vectors, the smaller a step the last layer bears.
+RATE = 2  # the peak of the learning rate, times the features' mean squared norm
+UNFROZEN = dataclasses.replace(
+    FROZEN, epochs=5, optimizer="adamw", learning_rate=1e-3, augment=True
+)
+SURE = 0.9  # below this probability a figure shows the second guess, too
+SHOWN = 25  # most pictures in the figure of letters
+
+
+def main(options):
     device = command.choose_device(options.device)
     network = load_digit_network(command.weights_path(options), device)
     letters, test = get_letters(options)
@@ -274,25 +283,15 @@ def follow(training, evaluate_training, evaluate_test, before=0):
     """
     history = []
     for epoch in training:
-        train_loss, train_accuracy = evaluate_training()
-        test_loss, test_accuracy = evaluate_test()
-        number = before + epoch.number
-        history.append(
-            {
-                "epoch": number,
-                "seconds": epoch.seconds,
-                "running_accuracy": epoch.running_accuracy,
-                "train_loss": train_loss,
-                "train_accuracy": train_accuracy,
-                "test_loss": test_loss,
-                "test_accuracy": test_accuracy,
-            }
-        )
+        epoch = dataclasses.replace(epoch, number=before + epoch.number)
+        known = measures(epoch, evaluate_training(), evaluate_test())
         line = (
-            f"epoch {number:2}: training accuracy {train_accuracy:7.2%}, loss {train_loss:.3f}; "
-            f"test accuracy {test_accuracy:7.2%}, loss {test_loss:.3f}"
+            f"epoch {epoch.number:2}: training accuracy {known['train_accuracy']:7.2%}, "
+            f"loss {known['train_loss']:.3f}; test accuracy {known['test_accuracy']:7.2%}, "
+            f"loss {known['test_loss']:.3f}"
         )
         tqdm.write(line, file=sys.stdout)  # goes above the progress bar
+        history.append(known)
     return history
 
 
@@ -412,4 +411,4 @@ def letters_of(options):
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, options)

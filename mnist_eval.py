@@ -6,19 +6,8 @@ With pictures it recognises these alone. Leaves the figures 1e and 1f.
 
 import re
 import sys
-from pathlib import Path
-
-import torch
-from tqdm import tqdm
 
 from network import command
-from network.files import Problem, image_files
-from network.model import load_digit_network
-from network.pen import DIGITS
-from network.training import predict
-
-SURE = 0.9  # below this probability a figure shows the second guess, too
-SHOWN = 30  # most pictures in figure 1f
 
 
 def parse_options():
@@ -29,7 +18,7 @@ def parse_options():
     add(
         "pictures",
         nargs="*",
-        type=Path,
+        type=command.path_name,
         metavar="IMAGE or FOLDER",
         help="pictures of one digit each, to recognise these alone; without any, the test set is "
         "run, then the digits in data/digits",
@@ -39,8 +28,25 @@ def parse_options():
     return parser.parse_args()
 
 
-def main():
-    options = parse_options()
+if __name__ == "__main__":
+    options = command.start(parse_options)
+
+# ruff: noqa: E402 (these imports take seconds, and --help should not: they come after the options)
+import torch
+from tqdm import tqdm
+
+from network import datasets
+from network.files import Problem, image_files
+from network.model import load_digit_network
+from network.pen import DIGITS
+from network.photos import NoInk, read_character
+from network.training import predict
+
+SURE = 0.9  # below this probability a figure shows the second guess, too
+SHOWN = 30  # most pictures in figure 1f
+
+
+def main(options):
     device = command.choose_device(options.device)
     network = load_digit_network(command.weights_path(options), device)
     written = []
@@ -53,8 +59,6 @@ def main():
 
 def run_test_set(network, device, options):
     """1.E: tests on all test images; returns the paths of the figures."""
-    from network import datasets
-
     dataset = datasets.find_digits(options.dataset, options.data_dir)
     test = datasets.load(dataset, options.data_dir, train=False)
     outputs = predict(network, test.images.to(device)).cpu()  # (10000, 10)
@@ -85,7 +89,7 @@ def print_accuracy(outputs, test):
 
 def draw_results(probabilities, test, folder):
     """The figures 1e; returns their paths."""
-    from network import figures
+    from network import figures  # slow to import: results are printed before
 
     answers = probabilities.argmax(1)
     mistakes = (answers != test.labels).nonzero().flatten()
@@ -126,9 +130,6 @@ def guesses(probabilities):
 
 def recognise(network, device, options):
     """1.F: recognises pictures; returns the exit status and the paths of the figures."""
-    from network import figures
-    from network.photos import NoInk, read_character
-
     own = command.short(command.HOME / "data" / "digits")
     paths = image_files(options.pictures or [own])
     status, right, pairs = 0, [], []
@@ -150,6 +151,8 @@ def recognise(network, device, options):
             line += f", true {label}"
         tqdm.write(line, file=sys.stdout)
         if len(pairs) < SHOWN:
+            from network import figures
+
             colour = figures.INK if label is None else figures.GREEN if right[-1] else figures.RED
             caption = guesses(probabilities)
             if colour == figures.RED:
@@ -184,4 +187,4 @@ def true_label(path):
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, options)

@@ -5,22 +5,10 @@ Leaves models/mnist_network.pth and the figures 1a to 1c.
 
 import argparse
 import dataclasses
+import math
 import sys
 
-import torch
-from tqdm import tqdm
-
-from network import command, datasets, figures
-from network.model import (
-    MyNetwork,
-    network_input,
-    parameter_count,
-    save_network,
-    set_aside_better,
-)
-from network.training import REPORT, Recipe, evaluate, train
-
-RECIPES = {"default": Recipe(), "report": REPORT}
+from network import command
 
 
 def parse_options():
@@ -28,7 +16,7 @@ def parse_options():
     parser.add_dataset("to learn")
     parser.add_argument(
         "--recipe",
-        choices=tuple(RECIPES),
+        choices=("default", "report"),
         default="default",
         help="report: SGD as in the report; the options below change single points of a recipe",
     )
@@ -45,18 +33,32 @@ def parse_options():
     given("--augment", action=switch, help="turn, shear, scale and shift the training images")
     given("--curriculum", action=switch, help="dropout and augmentation grow first, later fade")
     given("--average", action=switch, help="keep a moving average of the weights")
-    options = parser.parse_args()
-    changes = {
-        field.name: getattr(options, field.name)
-        for field in dataclasses.fields(Recipe)
-        if hasattr(options, field.name)
-    }
-    options.recipe = dataclasses.replace(RECIPES[options.recipe], **changes)
-    return options
+    return parser.parse_args()
 
 
-def main():
-    options = parse_options()
+if __name__ == "__main__":
+    options = command.start(parse_options)
+
+# ruff: noqa: E402 (these imports take seconds, and --help should not: they come after the options)
+import torch
+from tqdm import tqdm
+
+from network import datasets, figures
+from network.files import Problem
+from network.model import (
+    MyNetwork,
+    network_input,
+    parameter_count,
+    save_network,
+    set_aside_better,
+)
+from network.training import REPORT, Recipe, evaluate, measures, train
+
+RECIPES = {"default": Recipe(), "report": REPORT}
+
+
+def main(options):
+    options.recipe = chosen_recipe(options)
     device = command.choose_device(options.device)
     dataset = datasets.find_digits(options.dataset, options.data_dir)
     training = datasets.load(dataset, options.data_dir, train=True).to(device)
@@ -73,6 +75,16 @@ def main():
     path = keep(network, training, history, options)  # 1.D
     names = ("1a_examples", "1b_network", "1c_accuracy", "1c_loss")
     command.print_files([options.figures_dir / f"{name}.png" for name in names] + [path])
+
+
+def chosen_recipe(options):
+    """The recipe that was named, with the changes that the options make."""
+    changes = {
+        field.name: getattr(options, field.name)
+        for field in dataclasses.fields(Recipe)
+        if hasattr(options, field.name)
+    }
+    return dataclasses.replace(RECIPES[options.recipe], **changes)
 
 
 def look(test, folder):
@@ -98,22 +110,20 @@ def learn(network, training, test, options):
     save_network(unfinished, network)  # shows before the training that it can be written
     try:
         for epoch in train(network, training.images, training.labels, options.recipe):
-            _, train_accuracy = evaluate(network, *sample)
-            test_loss, test_accuracy = evaluate(network, test.images, test.labels)
+            if not all(map(math.isfinite, epoch.losses)):
+                raise Problem(
+                    f"the loss grew beyond all numbers in epoch {epoch.number}; choose a lower "
+                    f"--learning-rate than {options.recipe.learning_rate:g}"
+                )
             history["batch_losses"] += epoch.losses
-            history["epochs"].append(
-                {
-                    "epoch": epoch.number,
-                    "seconds": epoch.seconds,
-                    "running_accuracy": epoch.running_accuracy,
-                    "train_accuracy": train_accuracy,
-                    "test_loss": test_loss,
-                    "test_accuracy": test_accuracy,
-                }
+            known = measures(
+                epoch, evaluate(network, *sample), evaluate(network, test.images, test.labels)
             )
+            history["epochs"].append(known)
             line = (
                 f"epoch {epoch.number:2}/{options.recipe.epochs}: training accuracy "
-                f"{train_accuracy:.2%}, test accuracy {test_accuracy:.2%}, {epoch.seconds:.1f} s"
+                f"{known['train_accuracy']:.2%}, test accuracy {known['test_accuracy']:.2%}, "
+                f"{epoch.seconds:.1f} s"
             )
             tqdm.write(line, file=sys.stdout)  # goes above the progress bar
             sys.stdout.flush()
@@ -182,4 +192,4 @@ def facts(training, history, options):
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, options)

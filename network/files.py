@@ -58,7 +58,8 @@ def image_files(paths):
     """
     found = []
     for path in map(Path, paths):
-        if not path.is_dir():
+        # Unlike path.is_dir(), this is false, no error, of what cannot be looked at.
+        if not os.path.isdir(path):
             found.append(path)  # whether it is there is found out when it is read
             continue
         inside = sorted(

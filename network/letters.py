@@ -56,6 +56,9 @@ def letter_names(folder):
     except OSError as error:
         raise Problem(f"cannot read {folder}: {error.strerror or error}; check it") from None
     names = [name for name in names if not name.startswith(".")]
+    for name in names:
+        if name != name.encode(errors="replace").decode():
+            raise Problem(f"{folder} has a folder whose name is no text, {name!r}; rename it")
     if not names:
         raise Problem(f"{folder} has no folders in it; make one for each letter, such as alpha")
     known = {name: place for place, name in enumerate(ALPHABET)}

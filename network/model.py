@@ -4,7 +4,9 @@
 """
 
 import itertools
+import os
 import warnings
+import zipfile
 from pathlib import Path
 
 import torch
@@ -125,48 +127,51 @@ def set_aside_better(path, accuracy, dataset):
     Raises:
         Problem: the copy cannot be written.
     """
-    if not path.exists():
+    if not path.is_file():
         return
     try:
-        facts = load_network(path)[1]
+        facts = read_weights(path)
         before, learned = facts["test_accuracy"], facts.get("dataset", dataset)
         if before <= accuracy and learned == dataset:
             return
         reason = f"they tested better ({before:.2%}, now {accuracy:.2%})"
         if learned != dataset:
             reason = f"they learned {learned}"
-    except (Problem, KeyError, TypeError):
+    except (Problem, LookupError, TypeError, ValueError, RuntimeError):  # it may hold anything
         reason = "they do not say how well they tested"
+    # Read before a name is chosen: were this another run's by then, that run has taken the name.
+    content = path.read_bytes()
     names = (path.with_stem(f"{path.stem}_before{n}") for n in itertools.count(1))
     aside = next(name for name in names if not name.exists())
     with whole_file(aside) as file:
-        file.write(path.read_bytes())
+        file.write(content)
     print(f"the weights that were in {short(path)} are kept as {aside.name}: {reason}")
 
 
-def load_network(path, device="cpu"):
-    """Reads a checkpoint of `save_network`, or a bare state_dict of the same network.
-
-    Nothing in the file is run: only tensors and plain values are read.
-
-    Returns:
-        The network on `device`, in eval mode, and a dict of what the checkpoint says besides
-        (empty for a bare state_dict).
+def read_weights(path):
+    """What torch saved in a file. Nothing in it is run: only tensors and plain values are read.
 
     Raises:
-        Problem: the file is missing, cut off, no weights file, would run code, or holds the
-            weights of another network.
+        Problem: the file is missing, cut off, no weights file, or would run code.
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise Problem(f"no weights file {path}; train the network first or name another file")
     try:
+        with open(path, "rb") as file:
+            pickled = file.read(1) in (b"P", b"\x80")  # of "PK", for a zip with a pickle in it
+        # torch.save packs nothing: what unpacks to more than the file has is made to fill memory.
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
+                    raise ValueError
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about files that are refused anyway
             content = torch.load(path, map_location="cpu", weights_only=True)
     # Broken bytes make torch raise almost anything, and all of it means the same to the user.
     except Exception as error:
-        if "weights_only" in str(error) or "Weights only" in str(error):
+        # torch says so of any bytes that it does not know, but only pickles can run code.
+        if pickled and "weights only" in str(error).lower().replace("_", " "):
             raise Problem(
                 f"refused to read {path}: it holds more than weights and could run code; "
                 "save a state_dict from where it came"
@@ -174,13 +179,30 @@ def load_network(path, device="cpu"):
         raise Problem(
             f"cannot read weights from {path}: cut off, or no weights file; fetch or train it anew"
         ) from None
+    return content
+
+
+def load_network(path, device="cpu"):
+    """Reads a checkpoint of `save_network`, or a bare state_dict of the same network.
+
+    Returns:
+        The network on `device`, in eval mode, and a dict of what the checkpoint says besides
+        (empty for a bare state_dict).
+
+    Raises:
+        Problem: as `read_weights`, or the file holds the weights of another network.
+    """
+    content = read_weights(path)
     if isinstance(content, dict) and "state_dict" in content:
         facts = dict(content)
         state, sizes = facts.pop("state_dict"), facts.pop("network", {})
     else:
         facts, state, sizes = {}, content, {}
     network = _fitting_network(path, state, sizes)
-    network.load_state_dict(state)
+    state = {name: value.float().contiguous() for name, value in state.items()}
+    if not all(value.isfinite().all() for value in state.values()):
+        raise Problem(f"{path} holds weights that are no finite numbers; train it anew")
+    network.load_state_dict(state, assign=True)
     return network.to(device).eval(), facts
 
 
@@ -200,10 +222,10 @@ def load_digit_network(path, device="cpu"):
 
 
 def _fitting_network(path, state, sizes):
-    """An untrained network of the sizes that the shapes in a state_dict imply."""
+    """A network of the sizes that the shapes in a state_dict imply, not yet with any weights."""
     advice = "choose weights that this project's network was trained to"
-    if not (isinstance(state, dict) and all(torch.is_tensor(value) for value in state.values())):
-        raise Problem(f"{path} holds no state_dict; {advice}")
+    if not (isinstance(state, dict) and all(map(_is_plain, state.values()))):
+        raise Problem(f"{path} holds no state_dict of floating-point numbers; {advice}")
     if set(state) != set(LAYERS):
         names = sorted(map(str, set(state) ^ set(LAYERS)))
         listed = ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
@@ -212,15 +234,15 @@ def _fitting_network(path, state, sizes):
     fits = all(len(shapes[name]) == dimensions for name, dimensions in LAYERS.items())
     if fits and all(min(shape) > 0 for shape in shapes.values()):
         dropout = sizes.get("dropout", 0.25) if isinstance(sizes, dict) else 0.25
-        try:
+        if not (isinstance(dropout, (int, float)) and 0 <= dropout <= 1):
+            raise Problem(f"{path} names a dropout of {dropout!r}; {advice}")
+        with torch.device("meta"):  # shapes without memory: they may not fit, and be of any size
             network = MyNetwork(
                 filters=(shapes["conv1.weight"][0], shapes["conv2.weight"][0]),
                 hidden=shapes["fc1.weight"][0],
                 classes=shapes["fc2.weight"][0],
                 dropout=dropout,
             )
-        except (TypeError, ValueError):
-            raise Problem(f"{path} names a dropout of {dropout!r}; {advice}") from None
         wanted = {name: list(value.shape) for name, value in network.state_dict().items()}
         fits = shapes == wanted
     if not fits:
@@ -229,6 +251,18 @@ def _fitting_network(path, state, sizes):
             f"{path} holds weights of another network ({found}; "
             f"the digit network's are [10, 1, 5, 5], [20, 10, 5, 5], [50, 320], [10, 50]); {advice}"
         )
-    if not all(value.is_floating_point() and value.isfinite().all() for value in state.values()):
-        raise Problem(f"{path} holds weights that are no finite numbers; {advice}")
     return network
+
+
+def _is_plain(value):
+    """Whether it is a tensor of floating-point numbers that are all in memory, as many as it has.
+
+    A file of a few bytes may hold tensors of any size: one number again and again, or none.
+    """
+    return (
+        torch.is_tensor(value)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and value.is_floating_point()
+        and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+    )

@@ -9,14 +9,18 @@ keeping its aspect, and its centre of mass is put at the centre of 28×28. What 
 finds the ink, which NIST's scans, black and white as they were, did not need.
 """
 
+import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from network import MAX_PIXELS
 from network.files import Problem
 
-MAX_PIXELS = 200_000_000  # the largest phone cameras; an RGB picture of it takes 600 MB
+MAX_PACKED = 10_000  # pixels in a byte of a file: more than PNG or GIF can pack there
+LARGE = 8_000_000  # pixels; larger pictures are shrunk to it before work that takes much memory
 SHRINK_TO = 480  # longest side, in pixels, at which ink is looked for
 FACE = 20  # longest side of the ink's bounding box in MNIST, in pixels
 THINNEST = 2.0  # stroke width in the 28×28, in pixels, to which thinner strokes are widened
@@ -41,7 +45,7 @@ def read_image(path):
         Problem: the file is missing, a folder, empty, no image, cut off, or absurdly large.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise Problem(f"{path} is a folder; name an image file in it")
     try:
         data = np.fromfile(path, np.uint8)
@@ -55,18 +59,26 @@ def read_image(path):
     pixels, whole = look_at_header(raw)
     if pixels > MAX_PIXELS:
         raise Problem(f"{path} has {pixels / 1e6:.0f} million pixels; scale it down")
-    if not whole:
+    if not whole or pixels > MAX_PACKED * len(raw):
         raise Problem(f"{path} is cut off; copy or save it again")
     try:
         # UNCHANGED keeps transparency; COLOR turns a photograph the way its camera was held.
         photograph = raw.startswith(b"\xff\xd8")
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR if photograph else cv2.IMREAD_UNCHANGED)
+        with _quiet_libraries():
+            picture = cv2.imdecode(data, cv2.IMREAD_COLOR if photograph else cv2.IMREAD_UNCHANGED)
     except (cv2.error, MemoryError):
         picture = None
     if picture is None:
         raise Problem(f"{path} is no image, or a damaged one; save it as PNG or JPEG")
+    plain = picture.dtype == np.uint8 and picture.shape[2:] != (4,)
+    scale = (LARGE / (picture.shape[0] * picture.shape[1])) ** 0.5
+    if not plain and scale < 1:
+        size = [max(1, int(side * scale)) for side in picture.shape[1::-1]]
+        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     if picture.dtype != np.uint8:
-        picture = np.uint8(np.clip(picture * (255 / max(picture.max(), 1e-6)), 0, 255))
+        picture = np.nan_to_num(picture, posinf=0, neginf=0)  # floats may be anything
+        brightest = max(picture.max(), 1e-6)
+        picture = np.uint8(np.clip(picture, 0, brightest) * (255 / brightest))
     if picture.ndim == 2:
         return cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)
     if picture.shape[2] == 4:
@@ -74,8 +86,21 @@ def read_image(path):
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
+@contextmanager
+def _quiet_libraries():
+    """Keeps what libpng and libjpeg print of damaged files off standard error."""
+    with open(os.devnull, "wb") as nowhere:
+        stderr = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
 def look_at_header(raw):
-    """How many pixels a PNG's or JPEG's header promises, and whether the file has its end.
+    """How many pixels a PNG's, GIF's or JPEG's header promises, and if the file has its end.
 
     Decoders may fill what is missing with grey and say nothing. Other kinds are left to OpenCV,
     which refuses halves of them: (0, True).
@@ -83,6 +108,9 @@ def look_at_header(raw):
     if raw.startswith(b"\x89PNG"):
         width, height = (int.from_bytes(raw[i : i + 4], "big") for i in (16, 20))
         return width * height, b"IEND\xaeB`\x82" in raw
+    if raw.startswith(b"GIF8"):
+        width, height = (int.from_bytes(raw[i : i + 2], "little") for i in (6, 8))
+        return width * height, True
     if not raw.startswith(b"\xff\xd8"):
         return 0, True
     pixels, at = 0, 2

@@ -50,6 +50,7 @@ class Epoch:
     losses: list  # mean negative log-likelihood of each training batch, in nats
     running_accuracy: float  # share of right answers while learning: dropout and augmentation on
     seconds: float  # spent on learning, evaluations not counted
+    cpu_seconds: float  # the same as CPU time of the calling thread
 
 
 def train(network, images, labels, recipe, prepare=network_input, progress=True):
@@ -89,7 +90,7 @@ def train(network, images, labels, recipe, prepare=network_input, progress=True)
     try:
         for number in range(1, recipe.epochs + 1):
             learner.train()
-            start = time.perf_counter()
+            start, cpu_start = time.perf_counter(), time.thread_time()
             # Sums stay on the device: reading them after every batch would stop a GPU each time.
             losses = torch.zeros(batches, device=device)
             correct = torch.zeros((), dtype=torch.int64, device=device)
@@ -117,9 +118,9 @@ def train(network, images, labels, recipe, prepare=network_input, progress=True)
                     share = correct.item() / ((step + 1) * recipe.batch_size)
                     bar.set_postfix_str(f"loss {losses[step]:.3f}, accuracy {share:.1%}", False)
             losses = losses.tolist()  # waits for a GPU to finish, so that the time is right
-            seconds = time.perf_counter() - start
+            seconds, cpu_seconds = time.perf_counter() - start, time.thread_time() - cpu_start
             network.eval()
-            yield Epoch(number, losses, correct.item() / len(images), seconds)
+            yield Epoch(number, losses, correct.item() / len(images), seconds, cpu_seconds)
     finally:
         bar.close()
         for layer, p in dropouts.items():
@@ -188,7 +189,7 @@ def random_affine(images, strength=1.0):
 
 
 @torch.inference_mode()
-def predict(network, images, prepare=network_input, batch_size=2000):
+def predict(network, images, prepare=network_input, batch_size=1000):
     """Log-probabilities (N, classes), float32, of images (N, 28, 28) on the network's device."""
     network.eval()
     return torch.cat([network(prepare(batch)) for batch in images.split(batch_size)])
@@ -199,3 +200,19 @@ def evaluate(network, images, labels, prepare=network_input):
     log_probabilities = predict(network, images, prepare)
     loss = F.nll_loss(log_probabilities, labels).item()
     return loss, (log_probabilities.argmax(1) == labels).sum().item() / len(labels)
+
+
+def measures(epoch, training, test):
+    """What is known after an `Epoch`, as plain values for curves and checkpoints.
+
+    `training` and `test` are what `evaluate` says of the two parts.
+    """
+    return {
+        "epoch": epoch.number,
+        "seconds": epoch.seconds,
+        "running_accuracy": epoch.running_accuracy,
+        "train_loss": training[0],
+        "train_accuracy": training[1],
+        "test_loss": test[0],
+        "test_accuracy": test[1],
+    }

@@ -6,6 +6,7 @@ import socket
 import struct
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,8 @@ def offline(monkeypatch):
     """No download gets anywhere: every connection goes to a port where nobody listens."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
+        # urllib keeps what it found at its first use, in the whole process.
+        monkeypatch.setattr(urllib.request, "_opener", None)
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{closed.getsockname()[1]}")
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed.getsockname()[1]}")
         yield

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from network import photos
 from network.files import Problem
 from network.photos import NoInk, composite, fit, normalise, read_image, report_transform
 
@@ -344,3 +345,16 @@ def test_mnist_is_recovered_from_larger_dark_on_light(mnist):
         unlike(image, normalise(255 - cv2.resize(image, None, fx=5, fy=5))) for image in mnist
     ]
     assert np.median(changes) < 0.15 and np.percentile(changes, 90) < 0.35
+
+
+@pytest.mark.parametrize("kind", ["transparent", "deep"])
+def test_large_pictures_that_take_much_memory_are_shrunk(tmp_path, monkeypatch, kind):
+    paper = on_paper(draw_five())
+    opaque = np.full(paper.shape[:2], 255, np.uint8)
+    picture = paper.astype(np.uint16) * 257 if kind == "deep" else np.dstack([paper, opaque])
+    path = save(tmp_path / "large.png", picture)
+    whole = read_image(path)
+    monkeypatch.setattr(photos, "LARGE", whole.shape[0] * whole.shape[1] // 4)
+    small = read_image(path)
+    assert small.shape == (whole.shape[0] // 2, whole.shape[1] // 2, 3)
+    assert unlike(normalise(small), normalise(whole)) < 0.1

@@ -1,0 +1,556 @@
+"""Every program under every kind of bad input: one clear line, its exit status, nothing lost.
+
+To add a program, say in `TAKES` how it is given each kind of input, and add rows to `OPTIONS`.
+"""
+
+import errno
+import os
+import pickle
+import shlex
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+
+import cv2
+import matplotlib.figure
+import numpy as np
+import pytest
+import torch
+from conftest import HOME
+
+from network import datasets, filters
+from network.files import Problem
+from network.model import MyNetwork, load_network, save_network
+
+# How each program is given each kind of input: its arguments, {} for the name of what is bad. A
+# space after a program's name tells a second way from the first.
+TAKES = {
+    "weights": {
+        "mnist_eval.py": "--weights {} good.png",
+        "analyze_filters.py": "--weights {} --dataset mnist",
+        "greek_network.py": "--weights {}",
+    },
+    "image": {
+        "mnist_eval.py": "{}",
+        "analyze_filters.py": "--image {} --dataset mnist",
+        "greek_network.py": "{}",
+    },
+    "data": {
+        "mnist_train.py": "--dataset mnist --epochs 1",
+        "mnist_eval.py": "--dataset mnist",
+        "analyze_filters.py": "--dataset mnist",
+    },
+    "letters": {
+        "greek_network.py": "--train-dir {}",
+        "greek_network.py ": "--test-dir {}",
+    },
+    "output folder": {
+        "mnist_train.py": "--figures-dir {} --dataset mnist --epochs 1",
+        "mnist_train.py ": "--models-dir {} --dataset mnist --epochs 1",
+        "mnist_eval.py": "--figures-dir {} good.png",
+        "mnist_eval.py ": "--figures-dir {} --dataset mnist",
+        "analyze_filters.py": "--figures-dir {} --dataset mnist",
+        "greek_network.py": "--figures-dir {}",
+    },
+}
+# Which do the rest of their work nevertheless, and write its files.
+GOES_ON = {
+    ("image", "analyze_filters.py"),
+    ("image", "greek_network.py"),
+    ("output folder", "mnist_train.py "),  # figure 1a is there by then
+}
+
+
+def png(picture):
+    return cv2.imencode(".png", picture)[1].tobytes()
+
+
+DRAWING = np.full((60, 50, 3), 230, np.uint8)
+cv2.line(DRAWING, (20, 10), (30, 50), (20, 20, 20), 4)
+PNG, JPEG, GIF = (cv2.imencode(kind, DRAWING)[1].tobytes() for kind in (".png", ".jpg", ".gif"))
+WEIGHTS = HOME / "models" / "mnist_network.pth"
+
+
+class Touch:
+    """A pickle of it makes the file "touched" when it is read carelessly."""
+
+    def __reduce__(self):
+        return open, ("touched", "w")
+
+
+def saved(content):
+    """A spoiler that leaves what torch saves of this."""
+    return lambda path: torch.save(content, path)
+
+
+def state(**changes):
+    """A spoiler that leaves a digit network's state_dict with other tensors in it."""
+    changes = {name.replace("_", "."): value for name, value in changes.items()}
+    return saved({**MyNetwork().state_dict(), **changes})
+
+
+def folder(path):
+    path.mkdir()
+
+
+def idx(*dimensions, body=None, kind=0x800):
+    """An idx file's bytes."""
+    body = bytes(int(np.prod(dimensions))) if body is None else body
+    return struct.pack(f">i{len(dimensions)}i", kind + len(dimensions), *dimensions) + body
+
+
+def labels_of_ten(path):
+    """As many labels as there are images, but out of range."""
+    count = 600 if path.name.startswith("train") else 200
+    path.write_bytes(idx(count, body=bytes([10] * count)))
+
+
+# What may lie at a name: bytes, a function that is given the path, or None for nothing. With it,
+# what the program must say of it; and its exit status, where it is not 2.
+BAD = {
+    "weights": {
+        "missing": (None, "no weights file"),
+        "in no folder": (None, "no weights file", 2, "none/bad"),
+        "a folder": (folder, "no weights file"),
+        "empty": (b"", "cut off, or no weights file"),
+        "text": (b"accuracy: 99 %\n", "cut off, or no weights file"),
+        "an image": (PNG, "cut off, or no weights file"),
+        "cut off": (WEIGHTS.read_bytes()[:9999], "cut off, or no weights file"),
+        "a pickle with code": (pickle.dumps(Touch()), "could run code"),
+        "a checkpoint with code": (saved({"state_dict": Touch()}), "could run code"),
+        "a list": (saved([1, 2]), "no state_dict"),
+        "another network": (saved(torch.nn.Linear(3, 3).state_dict()), "another network"),
+        "colour filters": (state(conv1_weight=torch.zeros(10, 3, 5, 5)), "[10, 3, 5, 5]"),
+        "not finite": (state(fc2_bias=torch.full((10,), torch.nan)), "no finite numbers"),
+        "three classes": (lambda path: save_network(path, MyNetwork(classes=3)), "3 classes"),
+        "a name too long": (None, "no weights file", 2, "w" * 300),
+    },
+    "image": {
+        "missing": (None, "does not exist"),
+        "in no folder": (None, "does not exist", 2, "none/bad.png"),
+        "below a file": (None, "check the", 2, "good.png/bad.png"),
+        "an empty folder": (folder, "folder"),
+        "empty": (b"", "is empty"),
+        "text": (b"seven", "is no image"),
+        "weights": (WEIGHTS.read_bytes(), "is no image"),
+        "a cut PNG": (PNG[:-20], "is cut off"),
+        "a cut JPEG": (JPEG[: len(JPEG) // 2], "is cut off"),
+        "a cut GIF": (GIF[: len(GIF) // 2], "is no image"),
+        "a PNG that promises too much": (
+            PNG[:16] + struct.pack(">II", 60_000, 60_000) + PNG[24:],
+            "3600 million pixels",
+        ),
+        "a PNG of broken data": (PNG[:60] + bytes(40) + PNG[100:], "is no image"),
+        "no ink": (png(np.full((50, 50), 200, np.uint8)), "no ink", 1),
+        "one pixel": (png(np.full((1, 1), 200, np.uint8)), "no ink", 1),
+        "nothing but transparency": (png(np.zeros((50, 50, 4), np.uint8)), "no ink", 1),
+        "a name too long": (None, "File name too long", 2, "w" * 300 + ".png"),
+    },
+    # Of the training part and the test part alike; by default the images.
+    "data": {
+        "missing": (None, "could not be downloaded"),
+        "empty": (b"", "no idx file"),
+        "a login page": (b"<!DOCTYPE html><title>Log in to this network</title>", "no idx file"),
+        "floats": (idx(200, 28, 28, kind=0xD00), "no idx file"),
+        "labels": (idx(200), "no idx file"),
+        "no images": (idx(0, 28, 28), "holds 0 items"),
+        "larger images": (idx(200, 32, 32), "(32, 32)"),
+        "cut off": (idx(200, 28, 28)[:-1], "its header speaks of"),
+        "too long": (idx(200, 28, 28) + b"\0", "its header speaks of"),
+        "fewer images": (idx(100, 28, 28), "100 "),
+        "a broken .gz": (b"\x1f\x8b no gzip", "cannot read", 2, "images-idx3-ubyte.gz"),
+        "fewer labels": (idx(100), "but 100 labels", 2, "labels-idx1-ubyte"),
+        "labels of 10": (labels_of_ten, "the label 10", 2, "labels-idx1-ubyte"),
+    },
+    "letters": {
+        "missing": (None, "no folder"),
+        "a file": (b"alpha", "no folder"),
+        "empty": (folder, "has no folders in it"),
+        "letters without pictures": (
+            lambda path: letters(path, alpha=None, beta=None),
+            "no image files",
+        ),
+        "broken pictures": (lambda path: letters(path, alpha=b"", beta=b""), "see above"),
+        "a name too long": (None, "File name too long", 2, "w" * 300),
+    },
+    "output folder": {
+        "a file": (b"no folder", "cannot write"),
+        "below a file": (None, "cannot write", 2, "good.png/bad"),
+        "a name too long": (None, "cannot write", 2, "w" * 300),
+        "where nobody writes": (None, "cannot write", 2, "/proc/bad"),
+    },
+}
+LINUX_ONLY = {"where nobody writes", "a name too long"}
+
+
+def letters(path, **pictures):
+    """A folder of letters with one picture each, or none."""
+    for name, content in pictures.items():
+        (path / name).mkdir(parents=True)
+        if content is not None:
+            (path / name / "1.png").write_bytes(content)
+
+
+OPTIONS = {
+    "mnist_train.py": {
+        "--no-such-option": "--no-such-option",
+        "stray": "stray",
+        "--epoch 3": "--epoch",  # no abbreviations
+        "--epochs": "expected one argument",
+        "--epochs 0": "0 is out of range",
+        "--epochs 2.5": "'2.5' is no whole number",
+        "--epochs 1e3": "'1e3' is no whole number",
+        "--epochs 99999999999999999999": "out of range",
+        "--batch-size -1": "-1 is out of range",
+        "--batch-size nan": "'nan' is no whole number",
+        "--learning-rate nan": "nan is out of range",
+        "--learning-rate inf": "inf is out of range",
+        "--learning-rate fast": "'fast' is no number",
+        "--learning-rate -0.1": "-0.1 is out of range",
+        "--momentum 1": "below 1",
+        "--weight-decay -1": "-1 is out of range",
+        "--optimizer magic": "invalid choice: 'magic'",
+        "--recipe ''": "invalid choice: ''",
+        "--dataset imagenet": "invalid choice: 'imagenet'",
+        "--seed -3": "-3 is out of range",
+        "--seed 18446744073709551616": "out of range",
+        "--device toaster": "no device 'toaster'",
+        "--device ''": "no device ''",
+        "--device cpu:x": "no device 'cpu:x'",
+        "--device cuda:99": "no device 'cuda:99'",
+        "--device cpu:99999999999999999999": "no device",
+        "--device meta": "no device 'meta'",
+        "--models-dir ''": "it is empty",
+    },
+    "mnist_eval.py": {
+        "--weights": "expected one argument",
+        "--weights ''": "it is empty",
+        "''": "it is empty",
+        "--device 7": "no device '7'",
+        "--no-such-option": "--no-such-option",
+    },
+    "analyze_filters.py": {
+        "--layer conv3": "invalid choice: 'conv3'",
+        "--image ''": "it is empty",
+        "--image": "expected one argument",
+        "--seed x": "'x' is no whole number",
+        "good.png": "good.png",
+    },
+    "greek_network.py": {
+        "--transform none": "invalid choice: 'none'",
+        "--train-dir ''": "it is empty",
+        "--test-dir": "expected one argument",
+        "--extended=yes": "ignored explicit argument 'yes'",
+        "--seed 1.5": "'1.5' is no whole number",
+    },
+}
+
+
+@pytest.fixture
+def place(tmp_path, small_mnist, monkeypatch, offline):
+    """A working folder as a user has it: data, weights, letters, a picture, an old figure."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "good.png").write_bytes(PNG)
+    (tmp_path / "models").mkdir()
+    shutil.copy(WEIGHTS, "models")
+    (tmp_path / "figures").mkdir()
+    for name in ("1a_examples", "1c_loss", "1f_new_digits", "2a_filters", "3_training"):
+        (tmp_path / "figures" / f"{name}.png").write_bytes(b"an old figure")
+    for number, (name, end) in enumerate((("alpha", 10), ("beta", 40), ("gamma", 25))):
+        for shift in range(2):
+            picture = cv2.circle(DRAWING.copy(), (10 + shift, end), 6, 0, 1 + number)
+            path = tmp_path / "letters" / name / f"{shift}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(png(picture))
+    return tmp_path
+
+
+@pytest.fixture
+def no_painting(monkeypatch):
+    """What takes most of a run's time is left out: painting of figures, most random filters."""
+    monkeypatch.setattr(filters, "POOL", 100)
+    monkeypatch.setattr(
+        matplotlib.figure.Figure, "savefig", lambda self, file, **options: file.write(PNG)
+    )
+
+
+def contents(place):
+    """What every file of a folder holds."""
+    return {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+
+
+def run(script, program, arguments):
+    """Runs a program in the working folder, as a user would who has everything there."""
+    folders = ["--data-dir", "data", "--models-dir", "models", "--figures-dir", "figures"]
+    if program == "greek_network.py":
+        folders += ["--train-dir", "letters", "--test-dir", "letters"]
+    return script(program, *folders, *arguments)
+
+
+def assert_one_line(done, program, status, *says):
+    assert done.returncode == status, (done.returncode, done.stderr, done.stdout[-300:])
+    told = ("downloading ", "left out", "there is one picture of ")
+    lines = [line for line in done.stderr.splitlines() if not line.startswith(told)]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith(f"{program}: error: ")
+    for text in says:
+        assert text in lines[0]
+
+
+def is_figure(content):
+    """Whether these bytes are a whole picture."""
+    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) is not None
+
+
+def assert_nothing_lost(before, place, may_write=False):
+    """What was there is there as it was; only a program that goes on writes new files, and whole.
+
+    Figures are made anew by every run: a program that goes on may replace them.
+    """
+    after = contents(place)
+    changed = {path for path in before if after.get(path) != before[path]}
+    new = set(after) - set(before)
+    if may_write:
+        changed = {path for path in changed if not is_figure(after[path])}
+        new = {path for path in new if path.suffix != ".pth" and not is_figure(after[path])}
+    assert not changed and not new
+
+
+INPUTS = [
+    pytest.param(kind, program, name, id=f"{program} {kind} {name}".replace("  ", " "))
+    for kind in TAKES
+    for program in TAKES[kind]
+    for name in BAD[kind]
+]
+
+
+def put_bad(place, kind, content, bad):
+    """Puts what is bad in its place."""
+    paths = [place / bad]
+    if kind == "data":
+        raw = place / "data" / "MNIST" / "raw"
+        paths = [raw / f"{part}-{bad}" for part in ("train", "t10k")]
+        for path in paths:
+            path.with_suffix("").unlink()
+    for path in paths:
+        if callable(content):
+            content(path)
+        elif content is not None:
+            path.write_bytes(content)
+
+
+@pytest.mark.usefixtures("no_painting")
+@pytest.mark.parametrize(("kind", "program", "name"), INPUTS)
+def test_bad_input(script, place, kind, program, name):
+    content, says, *rest = BAD[kind][name]
+    status = rest[0] if rest else 2
+    usual = {"image": "bad.png", "data": "images-idx3-ubyte"}.get(kind, "bad")
+    bad = rest[1] if len(rest) > 1 else usual
+    if name in LINUX_ONLY and sys.platform != "linux":
+        pytest.skip("other systems say it otherwise")
+    put_bad(place, kind, content, bad)
+    before = contents(place)
+    done = run(script, program.strip(), TAKES[kind][program].format(bad).split())
+    where = "data" if kind == "data" else bad
+    assert_one_line(done, program.strip(), status, says, where)
+    assert_nothing_lost(before, place, may_write=(kind, program) in GOES_ON)
+
+
+@pytest.mark.parametrize(
+    ("program", "options"),
+    [(program, options) for program in OPTIONS for options in OPTIONS[program]],
+)
+def test_bad_options(script, place, program, options):
+    before = contents(place)
+    done = run(script, program, shlex.split(options))
+    assert_one_line(done, program, 2, OPTIONS[program][options])
+    assert_nothing_lost(before, place)
+
+
+def test_a_training_that_goes_astray_spoils_no_weights(script, place):
+    before = contents(place)
+    arguments = ["--dataset", "mnist", "--epochs", "1", "--learning-rate", "1e30"]
+    done = run(script, "mnist_train.py", arguments)
+    assert_one_line(done, "mnist_train.py", 2, "--learning-rate than 1e+30")
+    after = contents(place)
+    assert all(after[path] == before[path] for path in before if path.suffix == ".pth")
+
+
+@pytest.mark.usefixtures("no_painting")
+@pytest.mark.parametrize(
+    ("program", "arguments"),
+    [
+        ("mnist_train.py", "--dataset mnist --epochs 1"),
+        ("greek_network.py", ""),
+        ("mnist_eval.py", "good.png"),
+        ("analyze_filters.py", "--dataset mnist"),
+    ],
+)
+def test_a_full_disk(script, place, monkeypatch, program, arguments):
+    resource = pytest.importorskip("resource", reason="no way to limit the size of files here")
+    # Weights have 90 kB and do not fit; figures do, unless they are all that a program writes.
+    if program in ("mnist_eval.py", "analyze_filters.py"):
+        figure = matplotlib.figure.Figure
+        monkeypatch.setattr(figure, "savefig", lambda _, file, **__: file.write(bytes(90_000)))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = contents(place)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        done = run(script, program, arguments.split())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert_one_line(done, program, 2, "cannot write", "free some space")
+    assert_nothing_lost(before, place, may_write=True)
+
+
+def start(place, program, *arguments, **streams):
+    """A program in a process of its own, where the process matters."""
+    folders = ["--data-dir", "data", "--models-dir", "models", "--figures-dir", "figures"]
+    streams.setdefault("env", dict(os.environ)).pop("PYTHONUNBUFFERED", None)
+    return subprocess.Popen(
+        [sys.executable, HOME / program, *folders, *arguments], cwd=place, text=True, **streams
+    )
+
+
+unix = pytest.mark.skipif(sys.platform == "win32", reason="no such streams there")
+
+
+@unix
+@pytest.mark.parametrize("arguments", [["good.png"], ["--help"]])
+@pytest.mark.parametrize("stdout", ["full", "closed pipe"])
+def test_results_that_nobody_can_read(place, arguments, stdout):
+    if stdout == "full":
+        if not os.path.exists("/dev/full"):
+            pytest.skip("there is no /dev/full here")
+        write = os.open("/dev/full", os.O_WRONLY)
+        says = "No space left on device"
+    else:
+        read, write = os.pipe()
+        os.close(read)
+        says = "closed before the end"
+    before = contents(place)
+    with start(place, "mnist_eval.py", *arguments, stdout=write, stderr=subprocess.PIPE) as process:
+        os.close(write)
+        error = process.stderr.read()
+    done = subprocess.CompletedProcess("", process.returncode, "", error)
+    assert_one_line(done, "mnist_eval.py", 1, "cannot write to standard output", says)
+    assert_nothing_lost(before, place, may_write=True)
+
+
+@unix
+@pytest.mark.parametrize(("closed", "status"), [("<&- >&-", 2), ("2>&-", 2), ("<&- >&- 2>&-", 2)])
+def test_closed_streams(place, closed, status):
+    """A file that is written must not get the number of a stream, and what is printed there."""
+    (place / "bad.png").write_bytes(PNG[:60] + bytes(40) + PNG[100:])  # libpng has a word on it
+    command = [sys.executable, HOME / "mnist_eval.py", "good.png", "bad.png"]
+    shell = f"{shlex.join(map(str, command))} --figures-dir figures {closed}"
+    done = subprocess.run(shell, shell=True, cwd=place, capture_output=True, text=True)
+    assert done.returncode == status
+    if "2>&-" in closed:
+        assert done.stderr == "" and ("good.png: " in done.stdout) == (">&- " not in closed)
+    else:
+        assert_one_line(done, "mnist_eval.py", status, "bad.png")
+    assert (place / "figures" / "1f_new_digits.png").read_bytes().startswith(b"\x89PNG")
+    assert cv2.imread(str(place / "figures" / "1f_new_digits.png")) is not None
+
+
+@unix
+@pytest.mark.parametrize(
+    "module", ["numpy._core._multiarray_umath", "torch._C", "torch.nn.functional", "torch", "cv2"]
+)
+def test_ctrl_c_while_python_imports(place, module):
+    before = contents(place)
+    command = [sys.executable, "-X", "importtime", HOME / "mnist_train.py"]
+    with subprocess.Popen(command, cwd=place, stderr=subprocess.PIPE, text=True) as process:
+        lines = iter(process.stderr.readline, "")
+        assert any(line.split("|")[-1].strip() == module for line in lines)
+        process.send_signal(signal.SIGINT)
+        rest = [line for line in lines if not line.startswith("import time:")]
+    assert process.returncode == 130
+    assert rest == ["mnist_train.py: stopped\n"]
+    assert_nothing_lost(before, place)
+
+
+@pytest.mark.parametrize("program", sorted(OPTIONS))
+def test_what_is_not_installed(place, program):
+    (place / "stubs").mkdir()
+    missing = "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')"
+    (place / "stubs" / "torch.py").write_text(missing)
+    environment = {**os.environ, "PYTHONPATH": str(place / "stubs")}
+    with start(place, program, stderr=subprocess.PIPE, env=environment) as process:
+        error = process.stderr.read()
+    done = subprocess.CompletedProcess("", process.returncode, "", error)
+    assert_one_line(done, program, 2, "'torch'", "pip install -r requirements.txt")
+    # Help and the word on a wrong option come without it, and so without waiting for it.
+    for argument, status in (("--help", 0), ("--no-such-option", 2)):
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with start(place, program, argument, env=environment, **streams) as process:
+            output, error = process.communicate()
+        assert process.returncode == status
+        assert output.startswith("usage: ") if status == 0 else "--no-such-option" in error
+
+
+def test_a_torchvision_that_does_not_fit_torch(tmp_path, monkeypatch):
+    class Unfit:
+        def __getattr__(self, name):
+            raise RuntimeError("operator torchvision::nms does not exist")
+
+    monkeypatch.setitem(sys.modules, "torchvision", Unfit())
+    with pytest.raises(Problem, match=r"nms does not exist.*from one place"):
+        datasets.find_digits("mnist", tmp_path)
+
+
+def test_two_runs_at_once_in_one_folder(place):
+    before = contents(place)
+    greek = ["--train-dir", "letters", "--test-dir", "letters", "good.png"]
+    runs = [
+        start(place, "mnist_train.py", "--dataset", "mnist", "--epochs", "1"),
+        start(place, "mnist_train.py", "--dataset", "mnist", "--epochs", "1", "--seed", "1"),
+        start(place, "greek_network.py", *greek),
+    ]
+    assert [process.wait(300) for process in runs] == [0, 0, 0]
+    after = contents(place)
+    kept = place / "models" / "mnist_network.pth"
+    assert before[kept] in after.values()  # better weights are kept under another name
+    for path, content in after.items():
+        assert not path.name.startswith(".")
+        if path.suffix == ".pth":
+            load_network(path)
+        elif path.suffix == ".png" and content != b"an old figure":
+            assert is_figure(content)
+    assert {path.name for path in after if path.suffix == ".pth"} >= {
+        *("mnist_network.pth", "greek_network.pth")
+    }
+
+
+@unix
+def test_names_that_are_no_text(script, place, monkeypatch):
+    """Old archives unpack to such names on Linux; other systems do not let them be."""
+    monkeypatch.setattr(filters, "POOL", 100)
+    name = os.fsdecode(b"\xff 7.png")
+    try:
+        (place / name).write_bytes(PNG)
+        (place / "mine" / os.fsdecode(b"\xe1")).mkdir(parents=True)
+    except OSError:
+        pytest.skip("this file system allows no such names")
+    assert run(script, "mnist_eval.py", [name]).returncode == 0
+    assert run(script, "analyze_filters.py", ["--image", name]).returncode == 0
+    done = run(script, "greek_network.py", ["--train-dir", "mine"])
+    assert_one_line(done, "greek_network.py", 2, "mine", "no text")
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "some/file"), "some/file: Permission"),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), "Connection refused"),
+    ],
+)
+def test_what_the_system_refuses(script, place, monkeypatch, error, says):
+    """Where nothing better is said of it, it is one line all the same."""
+    monkeypatch.setattr(datasets, "find_digits", lambda *_: (_ for _ in ()).throw(error))
+    before = contents(place)
+    assert_one_line(run(script, "mnist_train.py", []), "mnist_train.py", 2, says)
+    assert_nothing_lost(before, place)
