@@ -11,10 +11,12 @@ import os
 import socket
 import sys
 import tempfile
+import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from tqdm import tqdm
@@ -30,10 +32,25 @@ CLASS_NAMES = {
         *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
     ),
     "drawn digits": pen.DIGITS,
+    "CIFAR10": (
+        *("airplane", "automobile", "bird", "cat", "deer"),
+        *("dog", "frog", "horse", "ship", "truck"),
+    ),
 }
 FILES = tuple(
     f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
 )
+# Where torchvision puts the files of a data set, and their names.
+PLACES = {
+    "MNIST": (Path("MNIST", "raw"), FILES),
+    "FashionMNIST": (Path("FashionMNIST", "raw"), FILES),
+    "CIFAR10": (
+        Path("cifar-10-batches-py"),
+        (*(f"data_batch_{n}" for n in range(1, 6)), "test_batch", "batches.meta"),
+    ),
+}
+CIFAR_JPEG = "cifar10_jpeg.npz"  # see `load_cifar10`
+MAX_BYTES = 100_000_000  # of an idx file: twice MNIST's largest; a .gz could unpack to any size
 TIMEOUT = 20  # seconds without an answer after which a connection is given up
 
 
@@ -85,20 +102,53 @@ def find_digits(choice, data_dir):
     return "MNIST"
 
 
+def find_fashion_or_digits(choice, data_dir):
+    """The name of the data set to use where clothes will do as well, and its files in place.
+
+    Args:
+        choice: "fashion" (from disk, else downloaded), "auto" (Fashion-MNIST, else as
+            `find_digits`), or what `find_digits` takes.
+        data_dir: the folder that has, or gets, `FashionMNIST/raw` or `MNIST/raw`.
+
+    Returns:
+        "FashionMNIST", "MNIST" or "drawn digits".
+
+    Raises:
+        Problem: what was chosen is neither on disk nor to be had.
+    """
+    if choice not in ("fashion", "auto"):
+        return find_digits(choice, data_dir)
+    try:
+        find_or_download("FashionMNIST", data_dir)
+    except Problem as problem:
+        if choice == "fashion":
+            raise
+        print(f"NOTICE: {problem}", file=sys.stderr)
+        name = find_digits("auto", data_dir)
+        print(f"NOTICE: going on with {name} in its place", file=sys.stderr)
+        return name
+    return "FashionMNIST"
+
+
 def find_or_download(dataset, data_dir):
-    """Makes sure that the four files of "MNIST" or "FashionMNIST" are in `data_dir`.
+    """Makes sure that the files of "MNIST", "FashionMNIST" or "CIFAR10" are in `data_dir`.
 
     A download appears there only when it is complete and its checksums are right.
 
     Raises:
         Problem: they are not there and can not be downloaded.
     """
-    folder = Path(data_dir) / dataset / "raw"
-    if all(_found(folder / name) for name in FILES):
+    place, names = PLACES[dataset]
+    folder = Path(data_dir) / place
+    if all(_found(folder / name) for name in names):
         return
-    # Slow to import, and needed for nothing else here.
-    from torchvision import datasets
-
+    try:
+        from torchvision import datasets  # slow, and needed for nothing else here
+    except (ImportError, OSError, RuntimeError) as error:
+        raise Problem(
+            f"{dataset} is not in {folder}, and torchvision, to download it, does not load "
+            f"({error}); install torch and torchvision from one place, see README.md"
+        ) from None
     print(f"downloading {dataset} to {folder} …", file=sys.stderr)
     patience = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)  # torchvision would wait for ever
@@ -110,13 +160,13 @@ def find_or_download(dataset, data_dir):
         ):
             getattr(datasets, dataset)(temporary, download=True)
             folder.mkdir(parents=True, exist_ok=True)
-            for name in FILES:
-                os.replace(Path(temporary) / dataset / "raw" / name, folder / name)
+            for name in names:
+                os.replace(Path(temporary) / place / name, folder / name)
     except (OSError, RuntimeError, http.client.HTTPException, EOFError, zlib.error) as error:
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         raise Problem(
             f"{dataset} is not in {folder} and could not be downloaded ({reason}); connect to the "
-            f"network, or put {', '.join(FILES)} there, or name their folder with --data-dir"
+            f"network, or put {', '.join(names)} there, or name their folder with --data-dir"
         ) from None
     finally:
         socket.setdefaulttimeout(patience)
@@ -160,6 +210,67 @@ def load(dataset, data_dir, train, count=None):
     return Labelled(dataset, torch.from_numpy(images[:count]), torch.from_numpy(labels[:count]))
 
 
+def load_cifar10(data_dir, train, count=None):
+    """Reads CIFAR-10's training part or test part, downloading it where it is missing.
+
+    From torchvision's files, or from `cifar10_jpeg.npz` beside them, which holds the images as
+    JPEGs: `{train,test}_jpeg`, uint8, the files end to end; `{train,test}_end`, where each ends;
+    `{train,test}_label`, 0 to 9.
+
+    Args:
+        data_dir: the folder.
+        train: whether the training part is wanted.
+        count: how many images are enough, from the first on; all when left out.
+
+    Returns:
+        A `Labelled`, its images (N, 3, 32, 32) RGB.
+
+    Raises:
+        Problem: the data set is neither on disk nor to be had, or is broken.
+    """
+    packed = Path(data_dir) / CIFAR_JPEG
+    if packed.is_file():
+        images, labels = _read_cifar_jpegs(packed, "train" if train else "test", count)
+    else:
+        find_or_download("CIFAR10", data_dir)
+        from torchvision.datasets import CIFAR10
+
+        try:
+            # These files are pickles; torchvision checks that they are CIFAR's own before it
+            # opens them.
+            found = CIFAR10(data_dir, train)
+        except (OSError, RuntimeError) as error:
+            raise Problem(
+                f"cannot read CIFAR-10 in {data_dir} ({error}); delete "
+                f"{PLACES['CIFAR10'][0]} there and run again to download it anew"
+            ) from None
+        images, labels = found.data[:count], np.array(found.targets[:count])
+    images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()  # (N, 3, 32, 32)
+    return Labelled("CIFAR10", images, torch.from_numpy(labels))
+
+
+def _read_cifar_jpegs(path, part, count):
+    """The images (N, 32, 32, 3) uint8 RGB and labels (N,) int64 of one part of such a file."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            files, ends, labels = (arrays[f"{part}_{key}"] for key in ("jpeg", "end", "label"))
+        ends, labels = ends[:count].astype(np.int64), labels[:count].astype(np.int64)
+        starts = np.append(0, ends[:-1])
+        images = np.stack(
+            [
+                cv2.imdecode(files[start:end], cv2.IMREAD_COLOR_RGB)
+                for start, end in zip(starts, ends, strict=True)
+            ]
+        )
+        if images.shape != (len(labels), 32, 32, 3) or not set(labels) <= set(range(10)):
+            raise ValueError("not 32×32 images with as many labels from 0 to 9")
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, cv2.error) as error:
+        raise Problem(
+            f"cannot read {path} ({error}); delete it, and CIFAR-10 is downloaded instead"
+        ) from None
+    return images, labels
+
+
 def read_idx(path, item_shape):
     """Reads an idx file of unsigned bytes, or the .gz of it that lies in its place.
 
@@ -182,7 +293,7 @@ def read_idx(path, item_shape):
         raise Problem(f"no file {path}; run mnist_train.py to download it or check --data-dir")
     try:
         with gzip.open(found) if found.suffix == ".gz" else open(found, "rb") as file:
-            content = np.frombuffer(bytearray(file.read()), dtype=np.uint8)  # a writable array
+            content = np.frombuffer(bytearray(file.read(MAX_BYTES)), np.uint8)  # writable
     except (OSError, EOFError, zlib.error) as error:
         raise Problem(f"cannot read {found} ({error}); {advice}") from None
     dimensions = 1 + len(item_shape)
@@ -202,7 +313,7 @@ def read_idx(path, item_shape):
 
 def _found(path):
     """The file, or its .gz, or None."""
-    return next((p for p in (path, path.with_name(path.name + ".gz")) if p.is_file()), None)
+    return next((p for p in (path, path.with_name(path.name + ".gz")) if os.path.isfile(p)), None)
 
 
 def _drawing_bar(items):

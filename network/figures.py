@@ -4,6 +4,7 @@ Figures are made without pyplot, so no display is needed and none is opened.
 """
 
 import io
+import itertools
 import math
 import textwrap
 from dataclasses import dataclass
@@ -13,12 +14,24 @@ import matplotlib
 import numpy as np
 import PIL.Image
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, Rectangle
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import (
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    MultipleLocator,
+    NullLocator,
+    PercentFormatter,
+)
+from matplotlib.transforms import Bbox, ScaledTranslation
 
 from network.files import whole_file
+from network.hypotheses import mean_interval
 
 LARGE = 200_000  # bytes of a PNG
 BLUE, ORANGE, GREEN, RED, INK, GREY = (
@@ -28,6 +41,7 @@ matplotlib.rcParams.update(
     {
         "font.size": 12,
         "text.color": INK,
+        "text.parse_math": False,  # a $ in a file's name is a $
         "axes.edgecolor": GREY,
         "axes.labelcolor": INK,
         "axes.titlesize": 12,
@@ -632,4 +646,439 @@ def feature_plane(points, labels, is_test, class_names, shares, title):
     axis.set_xlabel(f"first principal component ({shares[0]:.0%} of the variance)")
     axis.set_ylabel(f"second principal component ({shares[1]:.0%})")
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1), ncols=math.ceil(len(class_names) / 16))
+    return figure
+
+
+# Of the kinds that gratings.py tells apart, in its order.
+KIND_LOOKS = (BLUE, "o"), (ORANGE, "D"), (GREEN, "s"), (RED, "p"), (GREY, "X")
+
+
+def _kind_legend(figure, kind_names, extra=()):
+    """A legend for the kinds of filters below a figure."""
+    handles = [
+        Line2D([], [], ls="", marker=marker, color=colour, ms=9, label=name)
+        for (colour, marker), name in zip(KIND_LOOKS, kind_names, strict=True)
+    ]
+    figure.legend(
+        handles=[*handles, *extra],
+        loc="outside lower center",
+        ncols=6,
+        columnspacing=1.5,
+        handletextpad=0.2,
+    )
+
+
+def _tiles(count, columns, cell, title, inch):
+    """A figure of one axis for many small pictures, as (figure, axis, corners).
+
+    An axis for each would take seconds to lay out. The corners (count, 2) are the upper left ones
+    of cells of width and height `cell`, in units of `inch` inches; y points down.
+    """
+    rows = math.ceil(count / columns)
+    wide, tall = columns * cell[0], rows * cell[1]
+    title = textwrap.fill(title, int(wide * inch / 0.125))
+    more = 0.28 * (title.count("\n") + 1) + 0.6  # for title and legend
+    figure = Figure(figsize=(wide * inch + 0.2, tall * inch + more), layout="constrained")
+    figure.suptitle(title)
+    axis = figure.subplots()
+    axis.set_axis_off()
+    axis.set(xlim=(0, wide), ylim=(tall, 0), aspect="equal", autoscale_on=False)
+    row, column = np.divmod(np.arange(count), columns)
+    return figure, axis, np.stack([column * cell[0], row * cell[1]], 1)
+
+
+def _tile(axis, image, left, top, width, height, **look):
+    """A small picture whose upper left corner is at (left, top)."""
+    extent = (left, left + width, top + height, top)
+    axis.imshow(image, extent=extent, interpolation="nearest", aspect="auto", **look)
+
+
+def _weights_in_colour(filters, limits):
+    """Filters (F, 3, n, n) as pictures (F, n, n, 3): grey is zero, weights go up to ±limits."""
+    return np.moveaxis(0.5 + filters / (2 * np.maximum(limits, 1e-30)), 1, -1)
+
+
+def colour_filters(filters, order, kinds, kind_names, title):
+    """The filters of a first layer in colour, eight in a row, on one scale.
+
+    Args:
+        filters: (F, 3, n, n).
+        order: (F,), the indices of the filters as they are to be shown.
+        kinds: (F,), of each filter, an index into kind_names.
+        kind_names: five.
+        title: of the figure.
+    """
+    label = 0.3
+    figure, axis, corners = _tiles(len(filters), 8, (1.12, 1.16 + label), title, 0.95)
+    pictures = _weights_in_colour(filters, np.abs(filters).max())
+    for index, (left, top) in zip(order, corners, strict=True):
+        _tile(axis, pictures[index], left + 0.06, top + label, 1, 1)
+        colour = KIND_LOOKS[kinds[index]][0]
+        axis.text(left + 0.56, top + label - 0.05, index, ha="center", va="bottom", color=colour)
+    _kind_legend(figure, kind_names)
+    return figure
+
+
+def colour_filters_and_responses(filters, responses, order, kinds, kind_names, title):
+    """Each filter in colour beside what it makes of an image, eight pairs in a row.
+
+    Args:
+        filters: (F, 3, n, n).
+        responses: (F, h, w), blue negative, red positive; each is on its own scale, as each filter.
+        order: (F,), the indices of the filters as they are to be shown.
+        kinds: (F,), of each filter, an index into kind_names.
+        kind_names: five.
+        title: of the figure.
+    """
+    # Finer than this, a response would neither show nor fit into a file of reasonable size.
+    responses = np.stack([thumbnail(response, 64) for response in responses])
+    label, small = 0.28, 0.55
+    tall, wide = np.array(responses.shape[1:]) / max(responses.shape[1:])
+    # Not narrower than the legend needs.
+    cell = max(small + wide + 0.2, 1.35), max(tall, small) + label + 0.1
+    figure, axis, corners = _tiles(len(filters), 8, cell, title, 0.92)
+    largest = np.abs(filters).max((1, 2, 3), keepdims=True)
+    pictures = _weights_in_colour(filters, largest)
+    shades = matplotlib.colormaps[SIGNED].resampled(15)  # with more the file gets too large
+    for index, (left, top) in zip(order, corners, strict=True):
+        colour = KIND_LOOKS[kinds[index]][0]
+        middle = left + 0.05 + small / 2
+        axis.text(middle, top + label - 0.04, index, ha="center", va="bottom", color=colour)
+        _tile(axis, pictures[index], left + 0.05, top + label, small, small)
+        limit = max(np.abs(responses[index]).max(), 1e-30)
+        look = {"cmap": shades, "vmin": -limit, "vmax": limit}
+        at = left + 0.1 + small, top + label
+        _tile(axis, responses[index], *at, wide, tall, **look)
+        axis.add_patch(Rectangle(at, wide, tall, fill=False, ec=GREY, lw=0.5))
+    _kind_legend(figure, kind_names)
+    return figure
+
+
+def image_channels(picture, channels, title):
+    """A colour picture as given, and as a network sees it.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB.
+        channels: (3, H, W), the normalised red, green and blue.
+        title: of the figure.
+    """
+    height, width = picture.shape[:2]
+    panel = 2.3 * np.array([width, height]) / max(height, width)
+    figure, axes = _panels(1, 5, title, width=max(panel[0], 1.2) + 0.2, height=panel[1] + 0.9)
+    limit = max(np.abs(channels).max(), 1e-30)
+    _show(axes[0], picture, "as given")
+    for axis, values, name in zip(axes[1:4], channels, ("red", "green", "blue"), strict=True):
+        shown = _show_signed(axis, values, limit, name)
+    _show(axes[4], np.uint8(255 * np.moveaxis(0.5 + channels / (2 * limit), 0, -1)))
+    axes[4].set_title("all three\n(grey = mean)")
+    _bar(figure, shown, axes[1:4], "standard deviations from the mean", "bottom")
+    return figure
+
+
+def tuning_overview(tuning, chance, digits, counts, kind_names, title):
+    """What the filters of a first layer are tuned to, at a glance.
+
+    Args:
+        tuning: a `gratings.Tuning` of the layer.
+        chance: the same of random filters that are as smooth and as coloured.
+        digits: the same of the digit network's filters, or None.
+        counts: a dict of label to counts (5,) of each kind, a bar for each.
+        kind_names: five.
+        title: of the figure.
+    """
+    figure = Figure(figsize=(13, 10), layout="constrained")
+    figure.suptitle(textwrap.fill(title, 100))
+    grid = figure.add_gridspec(2, 2, height_ratios=(1, 1.1))
+    _draw_gratings(figure.add_subplot(grid[0, 0]), tuning, digits)
+    _draw_bandwidths(figure.add_subplot(grid[0, 1]), tuning)
+    _draw_forms(figure.add_subplot(grid[1, 0]), tuning, chance)
+    _draw_counts(figure.add_subplot(grid[1, 1]), counts)
+    extra = []
+    if digits is not None:
+        look = {"marker": "^", "mfc": "none", "mec": INK, "ls": "", "ms": 9}
+        extra = [Line2D([], [], **look, label="digit network")]
+    _kind_legend(figure, kind_names, extra)
+    return figure
+
+
+def _draw_gratings(axis, tuning, digits):
+    """The preferred grating of each filter in the plane of frequencies."""
+
+    def plane(some, frequency, angle):
+        turn = np.deg2rad(angle[some])
+        return frequency[some] * np.cos(turn), frequency[some] * np.sin(turn)
+
+    for kind, (colour, marker) in enumerate(KIND_LOOKS):
+        points = plane(
+            (tuning.kind == kind) & (tuning.frequency > 0), tuning.frequency, tuning.angle
+        )
+        axis.scatter(*points, s=46, color=colour, marker=marker, alpha=0.8, lw=0, clip_on=False)
+    highest = tuning.frequency.max(initial=0.15)
+    if digits is not None:
+        points = plane(digits.frequency > 0, digits.frequency, digits.angle)
+        axis.scatter(*points, s=60, marker="^", facecolor="none", edgecolor=INK, clip_on=False)
+        highest = max(highest, digits.frequency.max())
+    limit = np.ceil(highest * 20 + 0.2) / 20
+    half = np.linspace(0, np.pi, 100)
+    for radius in np.arange(0.1, limit + 0.01, 0.1):
+        axis.plot(radius * np.cos(half), radius * np.sin(half), color=GREY, lw=0.8, zorder=0.5)
+    axis.set(xlim=(-limit, limit), ylim=(limit, 0), aspect="equal")
+    axis.xaxis.set_major_locator(MultipleLocator(0.1))
+    axis.yaxis.set_major_locator(MultipleLocator(0.1))
+    axis.set_xlabel("cycles per pixel to the right")
+    axis.set_ylabel("cycles per pixel down")
+    flat = np.sum(tuning.frequency == 0)
+    axis.set_title(f"preferred gratings, by frequency and direction;\n{flat} prefer flat light")
+
+
+def _draw_bandwidths(axis, tuning):
+    """How many filters of each kind have which bandwidth."""
+    edges = np.arange(0, 4.6, 0.5)
+    undefined = edges[-1] + 0.75  # where the bar of those without one stands
+    base = np.zeros(len(edges))
+    for kind, (colour, _) in enumerate(KIND_LOOKS):
+        values = tuning.bandwidth[tuning.kind == kind]
+        none = np.isnan(values)
+        counts = np.histogram(values[~none].clip(0, edges[-1] - 1e-9), edges)[0]
+        counts = np.append(counts, none.sum())
+        at = np.append(edges[:-1] + 0.25, undefined)
+        axis.bar(at, counts, 0.45, base, color=colour)
+        base += counts
+    axis.set_title(
+        "bandwidth: full width at half of the best answer;\n"
+        "none: it does not fall to half on both sides"
+    )
+    axis.set_xlabel("octaves")
+    axis.set_ylabel("filters")
+    axis.set_xticks([0, 1, 2, 3, 4, undefined], ["0", "1", "2", "3", "4+", "none"])
+    axis.set_ylim(0, 1.05 * max(base.max(), 1))
+    axis.grid(axis="x", visible=False)
+    axis.yaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _draw_forms(axis, tuning, chance):
+    """How grey each filter is, and how much one colour times one Gabor explains of it."""
+    axis.scatter(chance.grey, chance.form, s=7, color="#c9ccd1", lw=0, label="random, as smooth")
+    for kind, (colour, marker) in enumerate(KIND_LOOKS):
+        some = tuning.kind == kind
+        points = tuning.grey[some], tuning.form[some]
+        axis.scatter(*points, s=46, color=colour, marker=marker, alpha=0.8, lw=0, clip_on=False)
+    axis.axhline(0.5, color=INK, lw=1, ls=":")
+    axis.axvline(0.5, color=INK, lw=1, ls=":")
+    axis.set(xlim=(0, 1), ylim=(0, 1.02))
+    axis.set_title(
+        "each filter's form and colour; small dots: random ones,\nas smooth and coloured"
+    )
+    axis.set_xlabel("share of energy along the grey axis")
+    axis.set_ylabel("explained by one colour × one Gabor")
+    for values in (axis.xaxis, axis.yaxis):
+        values.set_major_formatter(PercentFormatter(1))
+
+
+def _draw_counts(axis, counts):
+    """The kinds of the layer's filters and of what they are compared with, as shares."""
+    for row, numbers in enumerate(counts.values()):
+        shares, left = numbers / max(numbers.sum(), 1), 0
+        for share, number, (colour, _) in zip(shares, numbers, KIND_LOOKS, strict=True):
+            axis.barh(row, share, 0.7, left, color=colour)
+            if share >= 0.06:
+                text = {"ha": "center", "va": "center", "color": "white", "weight": "bold"}
+                axis.text(left + share / 2, row, number, **text)
+            left += share
+    axis.set_yticks(range(len(counts)), counts)
+    axis.invert_yaxis()
+    axis.set_xlim(0, 1)
+    axis.xaxis.set_major_formatter(PercentFormatter(1))
+    axis.grid(axis="y", visible=False)
+    axis.set_title("how many are of which kind")
+
+
+def setting_curves(series, baseline, name, title, log=False, straight=False):
+    """Accuracy and training time along one dimension, side by side.
+
+    Args:
+        series: for each label a dict: for each value that was tried the validation accuracies (0
+            to 1) and the CPU times of an epoch (seconds) of its seeds.
+        baseline: the value that other dimensions share.
+        name: of the dimension.
+        title: of the figure.
+        log: whether values are told apart by their ratio.
+        straight: whether a straight line shows how time would grow in proportion.
+    """
+    figure = Figure(figsize=(11, 5.2), layout="constrained")
+    figure.suptitle(textwrap.fill(title, 85))
+    axes = figure.subplots(1, 2)
+    aside = 10 / 72  # inches from the mean to the seeds
+    for axis, index in zip(axes, (0, 1), strict=True):
+        looks = zip(series.items(), (BLUE, ORANGE), "os", (-aside, aside), strict=False)
+        for (label, results), colour, marker, shift in looks:
+            values = sorted(results)
+            if not values:
+                continue
+            means, halves = np.transpose([mean_interval(results[v][index]) for v in values])
+            halves[np.isinf(halves)] = 0  # a single seed has no interval
+            look = {"color": colour, "marker": marker, "ms": 7, "lw": 1.8, "capsize": 5}
+            axis.errorbar(values, means, halves, **look, label=label)
+            beside = axis.transData + ScaledTranslation(shift, 0, figure.dpi_scale_trans)
+            for value in values:
+                seeds = results[value][index]
+                look = {"color": colour, "ms": 3.5, "alpha": 0.8, "transform": beside}
+                axis.plot([value] * len(seeds), seeds, marker, **look)
+            if straight and index == 1 and len(values) > 2:
+                ends = [0, -1]
+                axis.plot(np.take(values, ends), means[ends], color=INK, lw=1.2, ls="--")
+        band = {"color": GREY, "alpha": 0.25, "lw": 24, "zorder": 0}
+        axis.axvline(baseline, **band, solid_capstyle="butt")
+        if log:
+            axis.set_xscale("log", base=2)
+        ticks = sorted({value for results in series.values() for value in results} | {baseline})
+        axis.set_xticks(ticks, [f"{value:g}" for value in ticks])
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.set_xlabel(name)
+        axis.margins(x=0.08)
+    axes[0].set_title("accuracy on validation images")
+    axes[1].set_title("CPU time of an epoch on one thread (s)")
+    axes[0].yaxis.set_major_formatter(PercentFormatter(1))
+    axes[0].set_ylim(top=min(axes[0].get_ylim()[1], 1.005))
+    axes[1].set_ylim(bottom=0)
+    handles, labels = axes[1].get_legend_handles_labels()
+    handles += [Line2D([], [], ls="", marker="o", color=GREY, ms=3.5), Rectangle((0, 0), 1, 1)]
+    handles[-1].set(color=GREY, alpha=0.25)
+    labels += ["single seeds", f"baseline, {baseline:g}"]
+    if straight:
+        handles.append(Line2D([], [], color=INK, lw=1.2, ls="--"))
+        labels.append("in a straight line")
+    figure.legend(handles, labels, loc="outside lower center", ncols=5, fontsize=12)
+    return figure
+
+
+CROWD = 20  # more points than this cannot all have names
+
+
+def cost_and_accuracy(points, title):
+    """Settings in the plane of training time and accuracy, with the frontier.
+
+    On the frontier lie those that nothing beats in both: none is as fast and more accurate.
+
+    Args:
+        points: of each setting its name, CPU time of an epoch (seconds), mean validation accuracy
+            (0 to 1) and half its interval, infinite if unknown. Of a crowd only those on the
+            frontier are named.
+        title: of the figure.
+    """
+    figure = Figure(figsize=(10, 6.5), layout="constrained")
+    figure.suptitle(textwrap.fill(title, 75))
+    axis = figure.subplots()
+    frontier = []
+    for point in sorted(points, key=lambda point: (point[1], -point[2])):
+        if not frontier or point[2] > frontier[-1][2]:
+            frontier.append(point)
+    for point in points:
+        _, seconds, accuracy, half = point
+        colour = ORANGE if point in frontier else BLUE
+        shown = math.isfinite(half) and (point in frontier or len(points) <= CROWD)
+        half = half if shown else 0
+        axis.errorbar(seconds, accuracy, half, color=colour, marker="o", ms=8, lw=1, alpha=0.8)
+    steps = np.array([point[1:3] for point in frontier])
+    look = {"drawstyle": "steps-post", "color": ORANGE, "lw": 1.5, "marker": "o", "ms": 8}
+    axis.plot(*steps.T, **look, label="frontier: none is as fast and more accurate")
+    axis.plot([], [], "o", color=BLUE, ms=8, label="other settings")
+    axis.margins(x=0.14, y=0.1)
+    axis.set_ylim(top=min(axis.get_ylim()[1], 1.005))
+    axis.set_xlabel("CPU time of an epoch on one thread (s)")
+    axis.set_ylabel("accuracy on validation images, 95 % interval")
+    axis.yaxis.set_major_formatter(PercentFormatter(1))
+    figure.legend(loc="outside lower center", ncols=2, fontsize=12)
+    named = points if len(points) <= CROWD else frontier
+    obstacles = [(x, y - half, x, y + half) for _, x, y, half in points if math.isfinite(half)]
+    obstacles += [(x, y, x, y) for _, x, y, _ in points]
+    for (x0, y0), (x1, y1) in itertools.pairwise(steps):
+        obstacles += [(x0, y0, x1, y0), (x1, y0, x1, y1)]
+    _name_points(figure, axis, [point[:3] for point in named], obstacles)
+    return figure
+
+
+def _name_points(figure, axis, named, obstacles):
+    """Writes names beside points, each at the nearest free place around its own.
+
+    Args:
+        named: (name, x, y) of each point that gets its name.
+        obstacles: (x0, y0, x1, y1) of points and upright lines that no name may cover.
+    """
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # the layout is known from here on
+    figure.set_layout_engine("none")
+    renderer, point = canvas.get_renderer(), figure.dpi / 72  # pixels
+    frame = axis.get_window_extent(renderer)
+    taken = []
+    for x0, y0, x1, y1 in obstacles:
+        corners = axis.transData.transform([(x0, y0), (x1, y1)])
+        taken.append(Bbox(corners).padded(5 * point))
+    places = [
+        (reach * np.cos(angle), reach * np.sin(angle))
+        for reach in range(12, 300, 6)  # points
+        for angle in np.deg2rad(range(0, 360, 30))
+    ]
+    for name, x, y in named:
+        text = axis.annotate(
+            name,
+            (x, y),
+            (0, 0),
+            textcoords="offset points",
+            **{"va": "center", "fontsize": 11, "annotation_clip": False},
+            path_effects=[withStroke(linewidth=3, foreground="white")],
+        )
+        for right, up in places:
+            text.set_position((right, up))
+            text.set_ha("left" if right > 1 else "right" if right < -1 else "center")
+            box = text.get_window_extent(renderer).padded(2 * point)
+            inside = frame.containsx(box.x0) and frame.containsx(box.x1)
+            inside = inside and frame.containsy(box.y0) and frame.containsy(box.y1)
+            if inside and not box.count_overlaps(taken):
+                break
+        else:
+            text.remove()  # no room
+            continue
+        taken.append(box)
+        if math.hypot(right, up) > 20:
+            line = {"arrowstyle": "-", "color": GREY, "lw": 0.8, "shrinkA": 0, "shrinkB": 4}
+            axis.annotate("", (x, y), (right, up), textcoords="offset points", arrowprops=line)
+
+
+def accuracy_tables(accuracies, panels, rows, columns, title):
+    """Accuracy as a heat map, a panel for each value of a third dimension, all on one scale.
+
+    Args:
+        accuracies: (P, R, C), 0 to 1, nan where unknown.
+        panels: P titles.
+        rows, columns: their values, and a name for them.
+        title: of the figure.
+    """
+    count = len(panels)
+    wide, tall = 0.85 * len(columns[0]) + 0.9, 0.6 * len(rows[0])
+    figure = Figure(figsize=(max(6, wide * count + 1.4), tall + 1.9), layout="constrained")
+    figure.suptitle(textwrap.fill(title, int(max(6, wide * count + 1.4) / 0.125)))
+    axes = figure.subplots(1, count, squeeze=False, sharey=True)[0]
+    low, high = np.nanmin(accuracies), np.nanmax(accuracies)
+    greens = LinearSegmentedColormap.from_list("greens", ["#f4f6f4", "#9ccbb0", GREEN])
+    for axis, panel, values in zip(axes, panels, accuracies, strict=True):
+        shown = axis.imshow(values, cmap=greens, vmin=low, vmax=high, aspect="auto")
+        for (row, column), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                best = value == high
+                axis.text(
+                    *(column, row, f"{100 * value:.1f}"),
+                    **{"ha": "center", "va": "center", "weight": "bold" if best else "normal"},
+                )
+        axis.set_title(panel)
+        axis.grid(False)
+        axis.tick_params(length=0)
+        axis.spines[:].set_visible(False)
+        axis.set_xticks(range(len(columns[0])), [f"{value:g}" for value in columns[0]])
+        axis.set_yticks(range(len(rows[0])), [f"{value:g}" for value in rows[0]])
+        axis.set_xlabel(columns[1])
+    axes[0].set_ylabel(rows[1])
+    bar = figure.colorbar(shown, ax=axes, label="accuracy")
+    bar.formatter = PercentFormatter(1)
+    bar.outline.set_visible(False)
     return figure

@@ -223,21 +223,22 @@ def chance(filters, rng, blur=0.0):
     return score(noise.reshape(draws, count, size, size))
 
 
-def respond(maps, kernels):
-    """What one filter of a convolution answers, before its bias, where it lies wholly inside.
+def respond(maps, kernels, padded=False):
+    """What one filter of a convolution answers, before its bias.
 
     Args:
         maps: (C, H, W) float32, what the convolution sees.
         kernels: (C, n, n) float32, the filter's part for each map.
+        padded: whether the maps go on beyond their border as zeros; else only where the filter
+            lies wholly inside counts.
 
     Returns:
-        (H - n + 1, W - n + 1) float32.
+        (H, W) float32 if padded, else (H - n + 1, W - n + 1).
     """
     _, height, width = maps.shape
     edge = kernels.shape[-1] // 2
-    # filter2D invents pixels beyond the border; what it makes of those is cut off.
     whole = sum(
-        cv2.filter2D(channel, cv2.CV_32F, kernel)
+        cv2.filter2D(channel, cv2.CV_32F, kernel, borderType=cv2.BORDER_CONSTANT)  # of zeros
         for channel, kernel in zip(maps, kernels, strict=True)
     )
-    return whole[edge : height - edge, edge : width - edge]
+    return whole if padded else whole[edge : height - edge, edge : width - edge]

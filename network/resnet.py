@@ -1,0 +1,213 @@
+"""torchvision's ResNets, of which the first layer is looked at, and where its weights come from.
+
+The five sizes of He et al. 2016, "Deep Residual Learning for Image Recognition", all begin with
+the same convolution: 64 filters of 3×7×7.
+"""
+
+import http.client
+import socket
+import sys
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision
+from torch import nn
+
+from network.command import notice, short
+from network.datasets import TIMEOUT
+from network.files import Problem
+from network.model import parameter_count, read_weights
+
+MODELS = "resnet18", "resnet34", "resnet50", "resnet101", "resnet152"
+REPORTS = "resnet50"  # the report's choice
+SHIPPED = "resnet_cifar10_conv1.pth"  # in the folder of models; see network/cifar_training.py
+SHAPE = (64, 3, 7, 7)  # of conv1
+# Mean and standard deviation of ImageNet's red, green and blue, on a scale of 0 to 1.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class FirstLayer:
+    """The filters of a ResNet's first convolution, and what is known of them."""
+
+    network: nn.Module  # whose first layer it is; shapes only, without weights
+    model: str  # one of MODELS
+    source: str  # whose first layer it is and what that learned, in words
+    details: str  # the file, and what it says of the training
+    filters: np.ndarray  # (64, 3, 7, 7) float32; they act on normalised red, green and blue
+    mean: np.ndarray  # (3,) float32, which normalises RGB values from 0 to 1
+    std: np.ndarray  # (3,)
+
+    def normalise(self, picture):
+        """A picture (H, W, 3) uint8 RGB as the network takes it: (3, H, W) float32."""
+        values = np.float32(picture) / 255
+        return np.ascontiguousarray(((values - self.mean) / self.std).transpose(2, 0, 1))
+
+    @property
+    def filters_on_rgb(self):
+        """The filters as they act on RGB values from 0 to 1: (64, 3, 7, 7)."""
+        return self.filters / self.std[:, None, None]
+
+
+def first_layer(choice, model, models_dir):
+    """The first layer of a ResNet.
+
+    Args:
+        choice: "imagenet" (torchvision's weights, from its cache, else downloaded), "cifar10"
+            (what ships with the project), "auto" (ImageNet, else what ships), or a file: a
+            state_dict of the model, or one like what ships.
+        model: one of MODELS, or None for what the weights are of (ImageNet: the report's).
+        models_dir: the folder of what ships.
+
+    Raises:
+        Problem: the weights are not to be had, broken, or of another model.
+    """
+    shipped = Path(models_dir) / SHIPPED
+    choice = str(choice)
+    if choice not in ("auto", "imagenet"):
+        return read_first_layer(shipped if choice == "cifar10" else choice, model)
+    name = model or REPORTS
+    try:
+        return read_first_layer(find_or_download(name), name, "ImageNet")
+    except Problem as problem:
+        if choice == "imagenet":
+            raise
+        layer = read_first_layer(shipped, None)
+        notice(
+            f"NOTICE: {problem}\nNOTICE: going on with what ships: the first layer of "
+            f"{layer.source} ({layer.details})."
+        )
+        return layer
+
+
+def find_or_download(model):
+    """The file of torchvision's ImageNet weights for a model; downloaded if need be.
+
+    These are the first that torchvision had for each model (IMAGENET1K_V1). The file lies where
+    torchvision itself keeps it, and only whole: its checksum is part of its name.
+
+    Raises:
+        Problem: it is not there and can not be downloaded.
+    """
+    url = torchvision.models.get_model_weights(model).IMAGENET1K_V1.url
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
+    start_of_hash = path.stem.split("-")[1]
+    patience = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT)  # torch would wait for ever
+    try:
+        if path.is_file() and sha256(path.read_bytes()).hexdigest().startswith(start_of_hash):
+            return path
+        notice(f"downloading ImageNet weights of {model} to {path} …")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        bar = sys.stderr.isatty()
+        torch.hub.download_url_to_file(url, str(path), start_of_hash, progress=bar)
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
+        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        raise Problem(
+            f"ImageNet weights of {model} are not in {path.parent} and could not be downloaded "
+            f"({reason}); connect to the network, put {path.name} there, or use --weights cifar10"
+        ) from None
+    finally:
+        socket.setdefaulttimeout(patience)
+    return path
+
+
+def read_first_layer(path, model, learned=None):
+    """Reads the first layer from a file.
+
+    Args:
+        path: a state_dict of a ResNet, bare or under the key "state_dict" or "model", or what
+            network/cifar_training.py leaves: the first layer alone.
+        model: one of MODELS that it must be of, or None for any.
+        learned: the name of the data set, if it is known from elsewhere.
+
+    Raises:
+        Problem: the file is missing, cut off, no weights file, would run code, or holds weights of
+            another model or that are no finite numbers.
+    """
+    path = Path(path)
+    content = read_weights(path)
+    facts = content if isinstance(content, dict) else {}
+    # The first layer alone, beside what says whose it is; else a whole state_dict.
+    alone = "conv1.weight" in facts and isinstance(facts.get("model"), str)
+    nested = (facts[key] for key in ("state_dict", "model") if isinstance(facts.get(key), dict))
+    state = next(nested, facts)
+    weights = {str(name): value for name, value in state.items() if torch.is_tensor(value)}
+    first = weights.get("conv1.weight", torch.empty(0))
+    if alone:
+        fits = [name for name in MODELS if name == facts["model"] and first.shape == SHAPE]
+    else:
+        fits = [name for name in MODELS if _shapes(weights) == _shapes(empty(name).state_dict())]
+    if not fits:
+        raise Problem(f"{path} holds no weights of a ResNet; choose some of {', '.join(MODELS)}")
+    if model not in (None, *fits):
+        raise Problem(
+            f"{path} holds weights of {fits[0]}, not of {model}; choose --model {fits[0]}"
+        )
+    try:
+        mean = torch.tensor(facts.get("mean", MEAN), dtype=torch.float32).reshape(3)
+        std = torch.tensor(facts.get("std", STD), dtype=torch.float32).reshape(3)
+        numbers = [*weights.values(), mean, 1 / std]
+        finite = all(value.isfinite().all() for value in numbers)
+    except (TypeError, ValueError, RuntimeError):  # mean and std may be anything
+        finite = False
+    if not finite:
+        raise Problem(f"{path} holds weights that are no finite numbers; fetch or train it anew")
+    learned = learned or facts.get("dataset")
+    source = f"{fits[0]}, learned on {learned}" if learned else f"{fits[0]} of {path.name}"
+    details = [str(short(path))]
+    if isinstance(facts.get("test_accuracy"), float):
+        details.append(f"test accuracy {facts['test_accuracy']:.2%}")
+    classes = 10 if alone else len(weights["fc.weight"])  # the layer alone is of CIFAR-10's network
+    return FirstLayer(
+        *(empty(fits[0], classes), fits[0], source, ", ".join(details)),
+        *(first.float().numpy(), mean.numpy(), std.numpy()),
+    )
+
+
+def _shapes(state):
+    """The shapes in a state_dict by name, but for the number of classes, which may be any."""
+    return {
+        name: tuple(value.shape)[1 if name.startswith("fc.") else 0 :]
+        for name, value in state.items()
+        if not name.endswith("num_batches_tracked")  # which older files lack
+    }
+
+
+def empty(model, classes=1000):
+    """A ResNet of torchvision of which only the shapes exist, made in no time."""
+    with torch.device("meta"):
+        return torchvision.models.get_model(model, weights=None, num_classes=classes)
+
+
+def describe(network, full=False):
+    """A ResNet's layers as text.
+
+    Args:
+        network: of torchvision.
+        full: all of it, as torch prints it; else of each stage only its first block, and how many
+            more there are.
+    """
+    if full:
+        return str(network)
+    lines = [f"{type(network).__name__}("]
+    for name, layer in network.named_children():
+        if not isinstance(layer, nn.Sequential):
+            lines.append(_indented(f"({name}): {layer}", 1))
+            continue
+        first, *others = layer
+        lines.append(f"  ({name}): Sequential(")
+        lines.append(_indented(f"(0): {first}", 2))
+        if others:
+            kind = type(first).__name__ + (" block" if len(others) == 1 else " blocks")
+            count = sum(map(parameter_count, others))
+            lines.append(f"    … {len(others)} more {kind}, {count:,} parameters")
+        lines.append("  )")
+    return "\n".join([*lines, ")"])
+
+
+def _indented(text, depth):
+    return "\n".join("  " * depth + line for line in text.splitlines())
