@@ -64,10 +64,11 @@ LONGEST = 224  # pixels of the longer side of a picture: what ImageNet's network
 
 
 def main(options):
+    device = command.choose_device(options.device)
     written = []
     if options.train:
         model = options.model or "resnet18"
-        written += learn_first_layer(model, options.epochs, options)
+        written += learn_first_layer(model, options.epochs, device, options)
         options.weights = "cifar10"
     picture, what = find_image(options)
     layer = resnet.first_layer(options.weights, options.model, options.models_dir)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 import torchvision
 from tqdm import tqdm
 
-from network.command import choose_device, notice, short
+from network.command import notice, short
 from network.datasets import load_cifar10
 from network.files import Problem, whole_file
 from network.model import parameter_count, set_aside_better
@@ -32,13 +32,14 @@ SAVE_EVERY = 120  # seconds
 CHECKED = 10_000  # training images whose accuracy is told beside the test images'
 
 
-def learn_first_layer(model, epochs, options):
+def learn_first_layer(model, epochs, device, options):
     """Trains a ResNet on CIFAR-10, tells how good it is, and saves it and its first layer.
 
     Args:
         model: the name of a ResNet in torchvision.
         epochs: how often the images are seen.
-        options: of the program: folders, device and seed.
+        device: of torch.
+        options: of the program: folders and seed.
 
     Returns:
         The paths of the first layer's weights and of the whole network's.
@@ -46,7 +47,6 @@ def learn_first_layer(model, epochs, options):
     Raises:
         Problem: CIFAR-10 is not to be had, or a file cannot be written.
     """
-    device = choose_device(options.device)
     training = load_cifar10(options.data_dir, train=True).to(device)
     test = load_cifar10(options.data_dir, train=False).to(device)
     torch.manual_seed(options.seed)

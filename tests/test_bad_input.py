@@ -20,7 +20,7 @@ import pytest
 import torch
 from conftest import HOME
 
-from network import datasets, filters
+from network import datasets, filters, gratings
 from network.files import Problem
 from network.model import MyNetwork, load_network, save_network
 
@@ -37,11 +37,16 @@ TAKES = {
         "analyze_filters.py": "--image {} --dataset mnist",
         "greek_network.py": "{}",
     },
+    "picture": {"resnet_filters.py": "--image {}"},
+    "ResNet weights": {"resnet_filters.py": "--image good.png --weights {}"},
     "data": {
         "mnist_train.py": "--dataset mnist --epochs 1",
         "mnist_eval.py": "--dataset mnist",
+        "experiment.py": "--dataset mnist",
         "analyze_filters.py": "--dataset mnist",
     },
+    "CIFAR-10": {"resnet_filters.py": "--train"},
+    "results": {"experiment.py": "--dataset mnist"},
     "letters": {
         "greek_network.py": "--train-dir {}",
         "greek_network.py ": "--test-dir {}",
@@ -53,6 +58,8 @@ TAKES = {
         "mnist_eval.py ": "--figures-dir {} --dataset mnist",
         "analyze_filters.py": "--figures-dir {} --dataset mnist",
         "greek_network.py": "--figures-dir {}",
+        "experiment.py": "--models-dir {} --dataset mnist",
+        "resnet_filters.py": "--figures-dir {} --image good.png --weights first.pth",
     },
 }
 # Which do the rest of their work nevertheless, and write its files.
@@ -107,6 +114,7 @@ def labels_of_ten(path):
     path.write_bytes(idx(count, body=bytes([10] * count)))
 
 
+LOADING = "no weights file", "cut off, or no weights file", "could run code"
 # What may lie at a name: bytes, a function that is given the path, or None for nothing. With it,
 # what the program must say of it; and its exit status, where it is not 2.
 BAD = {
@@ -182,6 +190,37 @@ BAD = {
         "where nobody writes": (None, "cannot write", 2, "/proc/bad"),
     },
 }
+# A picture of no character is a picture, too.
+BAD["picture"] = {name: bad for name, bad in BAD["image"].items() if bad[2:3] != (1,)}
+BAD["ResNet weights"] = {
+    **{name: bad for name, bad in BAD["weights"].items() if bad[1] in LOADING},
+    "a list": (saved([1, 2]), "no weights of a ResNet"),
+    "the digit network": (saved(MyNetwork().state_dict()), "no weights of a ResNet"),
+    "another shape": (
+        saved({"model": "resnet18", "conv1.weight": torch.zeros(64, 1, 7, 7)}),
+        "no weights of a ResNet",
+    ),
+    "not finite": (
+        saved({"model": "resnet18", "conv1.weight": torch.full((64, 3, 7, 7), torch.nan)}),
+        "no finite numbers",
+    ),
+}
+BAD["CIFAR-10"] = {
+    "missing": (None, "could not be downloaded", 2, "data"),
+    "empty": (b"", "cannot read", 2, "data/cifar10_jpeg.npz"),
+    "an image": (PNG, "cannot read", 2, "data/cifar10_jpeg.npz"),
+    "a pickle with code": (pickle.dumps(Touch()), "cannot read", 2, "data/cifar10_jpeg.npz"),
+}
+BAD["results"] = {
+    name: (content, says, 2, "models/experiment.jsonl")
+    for name, content, says in (
+        ("a folder", folder, "cannot write"),
+        ("an image", PNG, "line 1 "),
+        ("another version", b'{"format": 99, "trial": {}}\n', "of version 99"),
+        ("another program's", b'{"loss": 0.5}\n', "is no result of a trial"),
+        ("an empty line", b"\n\n", "is no result of a trial"),
+    )
+}
 LINUX_ONLY = {"where nobody writes", "a name too long"}
 
 
@@ -245,6 +284,38 @@ OPTIONS = {
         "--extended=yes": "ignored explicit argument 'yes'",
         "--seed 1.5": "'1.5' is no whole number",
     },
+    "experiment.py": {
+        "--layers 3": "--layers",
+        "--filters ''": "'' is no whole number",
+        "--filters 5,,10": "'' is no whole number",
+        "--filters 5,5": "5 is there twice",
+        "--filters 0,5": "0 is out of range",
+        "--filters five": "'five' is no whole number",
+        "--dropout 1.5": "1.5 is out of range",
+        "--dropout 1": "below 1",
+        "--dropout nan": "nan is out of range",
+        "--batch-size 0": "0 is out of range",
+        "--batch-size 64.5": "'64.5' is no whole number",
+        "--seeds 0": "0 is out of range",
+        "--workers 0": "0 is out of range",
+        "--workers many": "'many' is no whole number",
+        "--epochs -1": "-1 is out of range",
+        "--train-size 0": "0 is out of range",
+        "--train-size 501 --dataset mnist": "500 are left to learn from",
+        "--dataset cifar": "invalid choice: 'cifar'",
+        "--device cuda": "run on the CPU",
+        "--cluster": "expected one argument",
+    },
+    "resnet_filters.py": {
+        "--model resnet19": "invalid choice: 'resnet19'",
+        "--model resnet50 --weights first.pth --image good.png": "--model resnet18",
+        "--weights ''": "it is empty",
+        "--image ''": "it is empty",
+        "--full=all": "ignored explicit argument 'all'",
+        "--epochs 0": "0 is out of range",
+        "--device toaster": "no device 'toaster'",
+        "good.png": "good.png",
+    },
 }
 
 
@@ -253,6 +324,8 @@ def place(tmp_path, small_mnist, monkeypatch, offline):
     """A working folder as a user has it: data, weights, letters, a picture, an old figure."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "good.png").write_bytes(PNG)
+    first = {"model": "resnet18", "conv1.weight": torch.ones(64, 3, 7, 7)}
+    torch.save(first, tmp_path / "first.pth")
     (tmp_path / "models").mkdir()
     shutil.copy(WEIGHTS, "models")
     (tmp_path / "figures").mkdir()
@@ -271,6 +344,7 @@ def place(tmp_path, small_mnist, monkeypatch, offline):
 def no_painting(monkeypatch):
     """What takes most of a run's time is left out: painting of figures, most random filters."""
     monkeypatch.setattr(filters, "POOL", 100)
+    monkeypatch.setattr(gratings, "POOL", 20)
     monkeypatch.setattr(
         matplotlib.figure.Figure, "savefig", lambda self, file, **options: file.write(PNG)
     )
@@ -346,7 +420,7 @@ def put_bad(place, kind, content, bad):
 def test_bad_input(script, place, kind, program, name):
     content, says, *rest = BAD[kind][name]
     status = rest[0] if rest else 2
-    usual = {"image": "bad.png", "data": "images-idx3-ubyte"}.get(kind, "bad")
+    usual = {"image": "bad.png", "picture": "bad.png", "data": "images-idx3-ubyte"}.get(kind, "bad")
     bad = rest[1] if len(rest) > 1 else usual
     if name in LINUX_ONLY and sys.platform != "linux":
         pytest.skip("other systems say it otherwise")

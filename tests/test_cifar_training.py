@@ -151,9 +151,9 @@ def test_a_stopped_training_takes_the_same_steps(cifar_dir, tmp_path, monkeypatc
 def test_it_learns_and_saves(cifar_dir, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(cifar_training, "BATCH_SIZE", 16)
     folders = {"data_dir": cifar_dir, "models_dir": tmp_path / "models"}
-    options = SimpleNamespace(device="cpu", seed=0, **folders)
+    options = SimpleNamespace(seed=0, **folders)
     monkeypatch.setattr("torchvision.models.get_model", lambda *_, **__: tiny_resnet())
-    first, whole = cifar_training.learn_first_layer("resnet18", 8, options)
+    first, whole = cifar_training.learn_first_layer("resnet18", 8, torch.device("cpu"), options)
     content = torch.load(first, weights_only=True)
     assert content["conv1.weight"].shape == (64, 3, 7, 7)
     assert first.stat().st_size < 60_000
@@ -187,9 +187,9 @@ def test_killed_at_any_moment_it_goes_on(cifar_dir, tmp_path):
         "import sys; from pathlib import Path; from types import SimpleNamespace\n"
         "from network import cifar_training as t\n"
         "t.BATCH_SIZE, t.SAVE_EVERY = 32, 0\n"
-        f"options = SimpleNamespace(device='cpu', seed=0, data_dir=Path({str(cifar_dir)!r}), "
+        f"options = SimpleNamespace(seed=0, data_dir=Path({str(cifar_dir)!r}), "
         f"models_dir=Path({str(tmp_path)!r}))\n"
-        "t.learn_first_layer('resnet18', 3, options)\n"
+        "t.learn_first_layer('resnet18', 3, t.torch.device('cpu'), options)\n"
     )
     run = [sys.executable, "-c", program]
     unfinished = tmp_path / "resnet18_cifar10_unfinished.pth"
