@@ -7,7 +7,7 @@ from benchmarks.sides import parse_options
 
 ALL = (
     *("accuracy", "epoch_time", "limit", "time_to_accuracy"),
-    *("experiment_time", "start_time", "tutorial"),
+    *("experiment", "start_time", "tutorial"),
 )
 
 

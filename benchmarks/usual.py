@@ -10,11 +10,11 @@ from network.model import MEAN, STD
 from network.training import REPORT
 
 
-def usual_loader(data_dir, images=60_000):
+def usual_loader(data_dir, images=60_000, batch_size=REPORT.batch_size):
     """A shuffling DataLoader of the first so many training images, normalised one by one."""
     transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((MEAN,), (STD,))])
     training = Subset(MNIST(data_dir, train=True, transform=transform), range(images))
-    return DataLoader(training, batch_size=REPORT.batch_size, shuffle=True)
+    return DataLoader(training, batch_size=batch_size, shuffle=True)
 
 
 def usual_optimizer(network):
