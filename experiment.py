@@ -75,7 +75,7 @@ def cores():
 if __name__ == "__main__":
     options = command.start(parse_options)
 
-# ruff: noqa: E402 (these imports take seconds, and --help should not: they come after the options)
+# These imports take seconds, too long for --help or a mistyped option: they come after those.
 import numpy as np
 import torch
 from tqdm import tqdm

@@ -39,7 +39,7 @@ def parse_options():
 if __name__ == "__main__":
     options = command.start(parse_options)
 
-# ruff: noqa: E402 (these imports take seconds, and --help should not: they come after the options)
+# These imports take seconds, too long for --help or a mistyped option: they come after those.
 import torch
 from tqdm import tqdm
 

@@ -46,10 +46,9 @@ def parse_options():
 
 
 if __name__ == "__main__":
-    # The imports below take seconds: too long for --help or a mistyped option.
     options = command.start(parse_options)
 
-# ruff: noqa: E402 (these imports take seconds, and --help should not: they come after the options)
+# These imports take seconds, too long for --help or a mistyped option: they come after those.
 import numpy as np
 
 from network import datasets, figures, filters, gratings, resnet

@@ -207,6 +207,10 @@ def _end_of_imports(kind, error, traceback):
     """A sys.excepthook for what comes between `start` and `run`."""
     if issubclass(kind, ModuleNotFoundError):
         sys.exit(_tell(error))
+    if issubclass(kind, (ImportError, RuntimeError)) and "torch" in str(error):
+        reason = " ".join(str(error).split())
+        complain(f"{reason}; install torch and torchvision from one place, see README.md")
+        sys.exit(2)
     sys.__excepthook__(kind, error, traceback)
 
 

@@ -150,9 +150,8 @@ def find_or_download(dataset, data_dir):
             f"({error}); install torch and torchvision from one place, see README.md"
         ) from None
     print(f"downloading {dataset} to {folder} …", file=sys.stderr)
-    patience = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(TIMEOUT)  # torchvision would wait for ever
-    try:
+    otherwise = f"put {', '.join(names)} there, or name their folder with --data-dir"
+    with downloading(f"{dataset} is", folder, otherwise):
         Path(data_dir).mkdir(parents=True, exist_ok=True)
         with (
             tempfile.TemporaryDirectory(prefix=".download-", dir=data_dir) as temporary,
@@ -162,11 +161,29 @@ def find_or_download(dataset, data_dir):
             folder.mkdir(parents=True, exist_ok=True)
             for name in names:
                 os.replace(Path(temporary) / place / name, folder / name)
+
+
+@contextlib.contextmanager
+def downloading(what_is, folder, otherwise):
+    """Gives up what downloads in it when there is no answer for long, and says in one line why.
+
+    Args:
+        what_is: what is downloaded, and "is" or "are".
+        folder: where it is not yet.
+        otherwise: what to do without a connection.
+
+    Raises:
+        Problem: the download failed.
+    """
+    patience = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT)  # torch and torchvision would wait for ever
+    try:
+        yield
     except (OSError, RuntimeError, http.client.HTTPException, EOFError, zlib.error) as error:
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         raise Problem(
-            f"{dataset} is not in {folder} and could not be downloaded ({reason}); connect to the "
-            f"network, or put {', '.join(names)} there, or name their folder with --data-dir"
+            f"{what_is} not in {folder} and could not be downloaded ({reason}); connect to the "
+            f"network, or {otherwise}"
         ) from None
     finally:
         socket.setdefaulttimeout(patience)

@@ -924,6 +924,8 @@ def setting_curves(series, baseline, name, title, log=False, straight=False):
                 seeds = results[value][index]
                 look = {"color": colour, "ms": 3.5, "alpha": 0.8, "transform": beside}
                 axis.plot([value] * len(seeds), seeds, marker, **look)
+                # A line that is set aside does not count for the limits by itself.
+                axis.update_datalim([(value, seed) for seed in seeds])
             if straight and index == 1 and len(values) > 2:
                 ends = [0, -1]
                 axis.plot(np.take(values, ends), means[ends], color=INK, lw=1.2, ls="--")

@@ -4,8 +4,6 @@ The five sizes of He et al. 2016, "Deep Residual Learning for Image Recognition"
 the same convolution: 64 filters of 3×7×7.
 """
 
-import http.client
-import socket
 import sys
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,7 +15,7 @@ import torchvision
 from torch import nn
 
 from network.command import notice, short
-from network.datasets import TIMEOUT
+from network.datasets import downloading
 from network.files import Problem
 from network.model import parameter_count, read_weights
 
@@ -95,23 +93,14 @@ def find_or_download(model):
     url = torchvision.models.get_model_weights(model).IMAGENET1K_V1.url
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
     start_of_hash = path.stem.split("-")[1]
-    patience = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(TIMEOUT)  # torch would wait for ever
-    try:
+    otherwise = f"put {path.name} there, or use --weights cifar10"
+    with downloading(f"ImageNet weights of {model} are", path.parent, otherwise):
         if path.is_file() and sha256(path.read_bytes()).hexdigest().startswith(start_of_hash):
             return path
         notice(f"downloading ImageNet weights of {model} to {path} …")
         path.parent.mkdir(parents=True, exist_ok=True)
         bar = sys.stderr.isatty()
         torch.hub.download_url_to_file(url, str(path), start_of_hash, progress=bar)
-    except (OSError, RuntimeError, http.client.HTTPException) as error:
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-        raise Problem(
-            f"ImageNet weights of {model} are not in {path.parent} and could not be downloaded "
-            f"({reason}); connect to the network, put {path.name} there, or use --weights cifar10"
-        ) from None
-    finally:
-        socket.setdefaulttimeout(patience)
     return path
 
 

@@ -566,7 +566,18 @@ def test_what_is_not_installed(place, program):
         assert output.startswith("usage: ") if status == 0 else "--no-such-option" in error
 
 
-def test_a_torchvision_that_does_not_fit_torch(tmp_path, monkeypatch):
+def test_a_torchvision_that_does_not_fit_torch(place):
+    (place / "stubs").mkdir()
+    unfit = "raise RuntimeError('operator torchvision::nms does not exist')"
+    (place / "stubs" / "torchvision.py").write_text(unfit)
+    environment = {**os.environ, "PYTHONPATH": str(place / "stubs")}
+    with start(place, "resnet_filters.py", stderr=subprocess.PIPE, env=environment) as process:
+        error = process.stderr.read()
+    done = subprocess.CompletedProcess("", process.returncode, "", error)
+    assert_one_line(done, "resnet_filters.py", 2, "nms does not exist", "from one place")
+
+
+def test_digits_with_a_torchvision_that_does_not_fit_torch(tmp_path, monkeypatch):
     class Unfit:
         def __getattr__(self, name):
             raise RuntimeError("operator torchvision::nms does not exist")

@@ -588,6 +588,18 @@ def test_setting_curves(values, seeds):
     assert any(np.allclose(line.get_ydata(), means) for line in shown)
 
 
+def test_a_seed_far_from_the_others_is_shown_too():
+    results = {
+        5: ([0.964, 0.977, 0.977, 0.976, 0.975], [4, 4.1, 4, 4, 9]),
+        10: ([0.981, 0.982, 0.983, 0.981, 0.982], [5, 5, 5.1, 5, 5]),
+    }
+    figure = figures.setting_curves({"mean": results}, 10, "filters", "By filters")
+    for axis, index in zip(figure.axes, (0, 1), strict=True):
+        seeds = [seed for found in results.values() for seed in found[index]]
+        low, high = axis.get_ylim()
+        assert low < min(seeds) and max(seeds) < high
+
+
 @pytest.mark.parametrize("count", [1, 9, 15, 60])
 @pytest.mark.parametrize("close", [False, True])
 def test_cost_and_accuracy(count, close):

@@ -376,7 +376,7 @@ def test_downloads(server, cache, resnet18_state, tmp_path, capfd):
 
 
 def test_a_download_that_hangs(server, cache, monkeypatch, tmp_path, capfd):
-    monkeypatch.setattr(resnet, "TIMEOUT", 0.5)
+    monkeypatch.setattr(datasets, "TIMEOUT", 0.5)
     server.way = "hang"
     start = time.monotonic()
     with pytest.raises(Problem, match="timed out"):
