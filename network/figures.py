@@ -1045,7 +1045,8 @@ def _name_points(figure, axis, named, obstacles):
             continue
         taken.append(box)
         if math.hypot(right, up) > 20:
-            line = {"arrowstyle": "-", "color": GREY, "lw": 0.8, "shrinkA": 0, "shrinkB": 4}
+            edge = 8 if text.get_ha() == "center" else 0  # points; the line ends at the name's edge
+            line = {"arrowstyle": "-", "color": GREY, "lw": 0.8, "shrinkA": edge, "shrinkB": 4}
             axis.annotate("", (x, y), (right, up), textcoords="offset points", arrowprops=line)
 
 
