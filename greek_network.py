@@ -17,13 +17,7 @@ def parse_options():
         "Task 3 and extension 2: teaches the digit network Greek letters through a new last layer."
     )
     add = parser.add_argument
-    add(
-        "pictures",
-        nargs="*",
-        type=command.path_name,
-        metavar="IMAGE or FOLDER",
-        help="pictures of one letter each, to recognise after the training",
-    )
+    parser.add_pictures("pictures of one letter each, to recognise after the training")
     add("--extended", action="store_true", help="eight letters instead of three; figures ext2_…")
     add(
         "--train-dir",

@@ -14,14 +14,9 @@ def parse_options():
     parser = command.Parser(
         "Tasks 1.E and 1.F: tests the trained network and recognises new handwriting."
     )
-    add = parser.add_argument
-    add(
-        "pictures",
-        nargs="*",
-        type=command.path_name,
-        metavar="IMAGE or FOLDER",
-        help="pictures of one digit each, to recognise these alone; without any, the test set is "
-        "run, then the digits in data/digits",
+    parser.add_pictures(
+        "pictures of one digit each, to recognise these alone; without any, the test set is "
+        "run, then the digits in data/digits"
     )
     parser.add_weights()
     parser.add_dataset("to test on")

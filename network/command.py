@@ -63,6 +63,12 @@ class Parser(argparse.ArgumentParser):
             help="a trained network; MODELS_DIR/mnist_network.pth if None",
         )
 
+    def add_pictures(self, purpose):
+        """Adds any number of pictures and folders of pictures, and what for."""
+        self.add_argument(
+            "pictures", nargs="*", type=path_name, metavar="IMAGE or FOLDER", help=purpose
+        )
+
     def error(self, message):
         """One line instead of argparse's usage and error."""
         self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")

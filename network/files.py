@@ -1,5 +1,6 @@
 """Problems that a user can mend, files written whole or not at all, image files in folders."""
 
+import itertools
 import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -48,6 +49,11 @@ def whole_file(path):
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+def names_beside(path):
+    """Names under which to keep what was in a file: weights_before1.pth, weights_before2.pth, …"""
+    return (path.with_stem(f"{path.stem}_before{n}") for n in itertools.count(1))
 
 
 def image_files(paths):

@@ -3,7 +3,6 @@
 `MyNetwork` is the report's: two convolutions, two fully connected layers, 21,840 parameters.
 """
 
-import itertools
 import os
 import warnings
 import zipfile
@@ -14,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from network.command import short
-from network.files import Problem, whole_file
+from network.files import Problem, names_beside, whole_file
 
 IMAGE_SIZE = 28  # pixels along each side of an input image
 # Mean and standard deviation of MNIST's training pixels, on a scale of 0 to 1.
@@ -141,8 +140,7 @@ def set_aside_better(path, accuracy, dataset):
         reason = "they do not say how well they tested"
     # Read before a name is chosen: were this another run's by then, that run has taken the name.
     content = path.read_bytes()
-    names = (path.with_stem(f"{path.stem}_before{n}") for n in itertools.count(1))
-    aside = next(name for name in names if not name.exists())
+    aside = next(name for name in names_beside(path) if not name.exists())
     with whole_file(aside) as file:
         file.write(content)
     print(f"the weights that were in {short(path)} are kept as {aside.name}: {reason}")

@@ -6,7 +6,6 @@ Where it runs, in processes of this machine or on a Dask cluster, is behind the 
 """
 
 import hashlib
-import itertools
 import json
 import math
 import multiprocessing
@@ -27,7 +26,7 @@ import torch
 from tqdm import tqdm
 
 from network.command import notice, short
-from network.files import Problem
+from network.files import Problem, names_beside
 from network.model import MyNetwork
 from network.training import REPORT, evaluate, train
 
@@ -257,8 +256,7 @@ class Results:
             ) from None
 
     def _set_aside(self):
-        names = (self.path.with_stem(f"{self.path.stem}_before{n}") for n in itertools.count(1))
-        for aside in names:
+        for aside in names_beside(self.path):
             with suppress(FileExistsError):
                 open(aside, "x").close()  # takes the name, so that no other run does
                 break
