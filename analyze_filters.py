@@ -7,14 +7,17 @@ with chance, and shows which parts of one image speak for the network's answer. 
 
 from collections import Counter
 
-from network import command
+from network import cli
 
 
 def parse_options():
-    parser = command.Parser(
+    parser = cli.Parser(
         "Task 2: draws the network's filters, what they make of a digit, which classical operators "
         "they are like, and what in an image speaks for the network's answer."
     )
+    parser.add_folders("data", "models", "figures")
+    parser.add_device()
+    parser.add_seed()
     add = parser.add_argument
     parser.add_weights()
     add(
@@ -26,7 +29,7 @@ def parse_options():
     )
     add(
         "--image",
-        type=command.path_name,
+        type=cli.path_name,
         help="picture for figure 2d; the ninth test image if None",
     )
     parser.add_dataset("to look at")
@@ -34,19 +37,20 @@ def parse_options():
 
 
 if __name__ == "__main__":
-    options = command.start(parse_options)
+    options = parse_options()
 
-# These imports take seconds, too long for --help or a mistyped option: they come after those.
-import numpy as np
-import torch
-import torch.nn.functional as F
+with cli.loading():  # takes seconds, too long for --help or a mistyped option
+    import numpy as np
+    import torch
+    import torch.nn.functional as F
 
-from network import datasets, figures, filters
-from network.files import Problem
-from network.model import load_digit_network, network_input, parameter_count
-from network.pen import DIGITS
-from network.photos import read_character
-from network.training import predict
+    from network import datasets, plots
+    from network.files import Problem
+    from network.filters import figures, operators
+    from network.model import load_digit_network, network_input, parameter_count
+    from network.pen import DIGITS
+    from network.photos import read_character
+    from network.training import predict
 
 NINTH = 8  # the test image that the report calls ambiguous: a 5 much like a 6
 PATCH = 5  # pixels along each side of the square that covers a part of the image
@@ -54,8 +58,8 @@ COVERS = {"ink covered by paper": 0, "paper covered by ink": 255}  # grey values
 
 
 def main(options):
-    device = command.choose_device(options.device)
-    network = load_digit_network(command.weights_path(options), device)
+    device = cli.choose_device(options.device)
+    network = load_digit_network(cli.weights_path(options), device)
     dataset = datasets.find_digits(options.dataset, options.data_dir)
     image = datasets.load(dataset, options.data_dir, train=True, count=1).images[0]  # (28, 28)
 
@@ -65,7 +69,7 @@ def main(options):
     look = look_at_first_layer if options.layer == "conv1" else look_at_second_layer
     written = look(network, image, what, options)  # 2a to 2c
     status, paths = weigh_evidence(network, dataset, options)  # 2d
-    command.print_files(written + paths)
+    cli.print_files(written + paths)
     return status
 
 
@@ -77,10 +81,10 @@ def look_at_first_layer(network, image, what, options):
     kernels = weights[:, 0]
     count = f"{len(kernels)} filters of conv1"
     paths = [options.figures_dir / f"2{name}.png" for name in ("a_filters", "b_responses")]
-    figures.save(figures.filter_panels(kernels, f"The {count}"), paths[0])
+    plots.save(figures.filter_panels(kernels, f"The {count}"), paths[0])
     title = f"The {count}, and what each makes of {what} (valid part, with bias, before pooling)"
     figure = figures.filters_and_responses(image, kernels, responses, title)
-    figures.save(figure, paths[1])
+    plots.save(figure, paths[1])
     paths.append(compare(kernels, options.figures_dir))
     judge(kernels, "filters of conv1", options.seed)
     return paths
@@ -97,12 +101,12 @@ def look_at_second_layer(network, image, what, options):
     names = "2a_filters_conv2", "2b_responses_conv2"
     paths = [options.figures_dir / f"{name}.png" for name in names]
     title = f"The {weights.shape[0]} × {weights.shape[1]} kernels of conv2"
-    figures.save(figures.filter_table(weights, title), paths[0])
+    plots.save(figures.filter_table(weights, title), paths[0])
     title = (
         f"What conv2 sees of {what}: feature maps of conv1 after pooling and ReLU (grey), and what "
         "its filters make of them, with bias, before pooling (colour)"
     )
-    figures.save(figures.maps_and_responses(maps, responses, title), paths[1])
+    plots.save(figures.maps_and_responses(maps, responses, title), paths[1])
     kernels = weights.reshape(-1, *weights.shape[2:])  # (200, 5, 5)
     names, *_ = best_matches(kernels)
     print(f"best matches of the {len(kernels)} kernels:")
@@ -120,7 +124,7 @@ def parameters(layer):
 def layer_responses(maps, weights, bias):
     """What a convolution's filters (F, C, n, n) answer to what it sees (C, H, W): (F, h, w)."""
     return np.stack(
-        [filters.respond(maps, kernels) + b for kernels, b in zip(weights, bias, strict=True)]
+        [operators.respond(maps, kernels) + b for kernels, b in zip(weights, bias, strict=True)]
     )
 
 
@@ -138,20 +142,20 @@ def print_filters(weights, bias):
 
 def best_matches(kernels):
     """The operator most like each kernel (F, n, n): names, cosines (F,), operators (F, n, n)."""
-    operators = filters.classical_operators(kernels.shape[-1])
-    cosines = filters.cosines(kernels, list(operators.values()))  # (F, operators)
+    classical = operators.classical_operators(kernels.shape[-1])
+    cosines = operators.cosines(kernels, list(classical.values()))  # (F, operators)
     best = np.abs(cosines).argmax(1)
-    names = [list(operators)[index] for index in best]
-    found = np.stack([operators[name] for name in names])
+    names = [list(classical)[index] for index in best]
+    found = np.stack([classical[name] for name in names])
     return names, cosines[np.arange(len(best)), best], found
 
 
 def compare(kernels, folder):
     """2c: each filter (F, n, n) against the classical operators; returns the figure's path."""
-    names, cosine, operators = best_matches(kernels)
-    share, direction = filters.sobel_fit(kernels)
-    angle, slope = filters.gradient(kernels)
-    mean = filters.mean_share(kernels)
+    names, cosine, matches = best_matches(kernels)
+    share, direction = operators.sobel_fit(kernels)
+    angle, slope = operators.gradient(kernels)
+    mean = operators.mean_share(kernels)
     print(
         "\nAngles: the direction of change, 0° to the right, 90° down. Gradient: of the plane that "
         "fits the\nweights best, per pixel. Sobel pair: what Sobel x and y together explain of the "
@@ -173,9 +177,9 @@ def compare(kernels, folder):
     ]
     trios = np.stack(
         [
-            filters.to_unit_norm(kernels, filters.have_mean(operators)[:, None, None]),
-            operators * np.where(cosine < 0, -1, 1)[:, None, None],
-            filters.sobel_direction(kernels.shape[-1], direction) * share[:, None, None] ** 0.5,
+            operators.to_unit_norm(kernels, operators.have_mean(matches)[:, None, None]),
+            matches * np.where(cosine < 0, -1, 1)[:, None, None],
+            operators.sobel_direction(kernels.shape[-1], direction) * share[:, None, None] ** 0.5,
         ],
         axis=1,
     )
@@ -184,7 +188,7 @@ def compare(kernels, folder):
         "it (cosine) and what the Sobel pair explains of it (energy)"
     )
     path = folder / "2c_operators.png"
-    figures.save(figures.likenesses(trios, captions, angle, title), path)
+    plots.save(figures.likenesses(trios, captions, angle, title), path)
     return path
 
 
@@ -198,14 +202,14 @@ def in_two_lines(name):
 def judge(kernels, what, seed):
     """The verdict: how many filters (F, n, n) are edge detectors, and what chance would score."""
     rng = np.random.default_rng(seed)
-    own = filters.score(kernels[None])
-    white = filters.chance(kernels, rng)
-    smooth = filters.chance(kernels, rng, filters.blur_to_match(kernels, rng))
+    own = operators.score(kernels[None])
+    white = operators.chance(kernels, rng)
+    smooth = operators.chance(kernels, rng, operators.blur_to_match(kernels, rng))
     count, draws, edges = len(kernels), len(white.edges), own.edges[0]
-    alike = filters.smoothness(kernels)
+    alike = operators.smoothness(kernels)
     print(
-        f"\nAn edge detector, here: at least {filters.EDGE_SHARE:.0%} explained by the Sobel pair. "
-        f"Random: {draws:,} draws of {count},\nmean and 95 % interval. Random and smooth: "
+        f"\nAn edge detector, here: at least {operators.EDGE_SHARE:.0%} explained by the Sobel "
+        f"pair. Random: {draws:,} draws of {count},\nmean and 95 % interval. Random and smooth: "
         f"neighbouring weights correlate as the network's, by {alike:.2f}.\n"
     )
     print(f"{f'means of {count}':17} {'best match':>19}  {'Sobel pair':>17}  edge detectors")
@@ -243,7 +247,7 @@ def weigh_evidence(network, dataset, options):
         try:
             _, image = read_character(path)
         except Problem as problem:
-            command.complain(problem)
+            cli.complain(problem)
             return problem.status, []
         what = path.name.encode(errors="replace").decode()  # a name need be no text
     probabilities, maps = occlude(network, image)
@@ -269,7 +273,7 @@ def weigh_evidence(network, dataset, options):
     title = f"What in {what} speaks for {DIGITS[answer]}, and what for {DIGITS[second]}"
     figure = figures.evidence(image, DIGITS, probabilities, maps, captions, list(COVERS), title)
     path = options.figures_dir / "2d_evidence.png"
-    figures.save(figure, path)
+    plots.save(figure, path)
     return 0, [path]
 
 
@@ -305,4 +309,4 @@ def occlude(network, image):
 
 
 if __name__ == "__main__":
-    command.run(main, options)
+    cli.run(main, options)

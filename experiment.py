@@ -12,15 +12,17 @@ import os
 import sys
 from dataclasses import asdict, replace
 
-from network import command
+from network import cli
 
 
 def parse_options():
-    parser = command.Parser(
+    parser = cli.Parser(
         "Task 4: varies filters, dropout and batch size of the report's network, and weighs the "
         "report's hypotheses. A run that was stopped goes on where it was. Trials run on the CPU, "
         "one thread each."
     )
+    parser.add_folders("data", "models", "figures")
+    parser.add_seed()
     add = parser.add_argument
     add(
         "--dataset",
@@ -29,14 +31,14 @@ def parse_options():
         help="what to learn; auto: Fashion-MNIST from disk, else downloaded, else MNIST, else "
         "digits drawn by network/pen.py",
     )
-    whole = command.whole_number(1)
+    whole = cli.whole_number(1)
     add("--epochs", type=whole, default=5, help="passes over the training images")
     add("--seeds", type=whole, default=3, help="trials of each setting, the first from --seed")
     add("--train-size", type=whole, help="training images to learn from; all when left out")
     for option, kind, default, purpose in (
-        ("--filters", command.whole_number(1), "5,10,15,20", "in the first layer; second: twice"),
-        ("--dropout", command.number(0, below=1), "0.1,0.25,0.5", "share of feature maps"),
-        ("--batch-size", command.whole_number(1), "32,64,128,256", "images in a training step"),
+        ("--filters", cli.whole_number(1), "5,10,15,20", "in the first layer; second: twice"),
+        ("--dropout", cli.number(0, below=1), "0.1,0.25,0.5", "share of feature maps"),
+        ("--batch-size", cli.whole_number(1), "32,64,128,256", "images in a training step"),
     ):
         add(option, type=listed(kind), default=default, metavar="A,B,…", help=purpose)
     add("--grid", action="store_true", help="also all combinations of the three lists, ranked")
@@ -73,18 +75,18 @@ def cores():
 
 
 if __name__ == "__main__":
-    options = command.start(parse_options)
+    options = parse_options()
 
-# These imports take seconds, too long for --help or a mistyped option: they come after those.
-import numpy as np
-import torch
-from tqdm import tqdm
+with cli.loading():  # takes seconds, too long for --help or a mistyped option
+    import numpy as np
+    import torch
+    from tqdm import tqdm
 
-from network import hypotheses, trials
-from network.files import Problem
-from network.hypotheses import accuracy, cpu_seconds, mean_interval, wall_seconds
-from network.model import MyNetwork, load_network, save_network, set_aside_better
-from network.trials import Trial
+    from network.experiment import hypotheses, trials
+    from network.experiment.hypotheses import accuracy, cpu_seconds, mean_interval, wall_seconds
+    from network.experiment.trials import Trial
+    from network.files import Problem
+    from network.model import MyNetwork, load_network, save_network, set_aside_better
 
 # Data sets and figures are imported where they are used: this file is read by every worker
 # process, which needs neither.
@@ -133,7 +135,7 @@ def main(options):
         show(found, dimensions, options)
         failed += retrain(choose_best(found), results, place, options, training)
     paths = draw(found, dimensions, options, dataset)
-    command.print_files([results.path, network_path(options), *paths])
+    cli.print_files([results.path, network_path(options), *paths])
     return 1 if failed else 0
 
 
@@ -216,7 +218,7 @@ def complete(wanted, results, place, keep_weights=None):
                 if isinstance(outcome, Exception):
                     reason = " ".join(f"{type(outcome).__name__}: {outcome}".split())
                     with bar.external_write_mode(sys.stderr):
-                        command.complain(f"a trial failed: {trial}: {reason}")
+                        cli.complain(f"a trial failed: {trial}: {reason}")
                     continue
                 if trial.final:
                     keep_weights(trial, outcome)
@@ -224,14 +226,14 @@ def complete(wanted, results, place, keep_weights=None):
                 done += 1
                 if bar.disable:
                     measure = "test" if trial.final else "validation"
-                    command.notice(
+                    cli.notice(
                         f"{done}/{len(wanted)}: {trial}: {measure} accuracy "
                         f"{outcome[f'{measure}_accuracy']:.2%}, {cpu_seconds(outcome):.2f} CPU s "
                         "an epoch"
                     )
     except (KeyboardInterrupt, Problem) as stop:
         kept = (
-            f"{done} of {len(wanted)} trials are done and kept in {command.short(results.path)}, "
+            f"{done} of {len(wanted)} trials are done and kept in {cli.short(results.path)}, "
             "the same command goes on from there"
         )
         raise type(stop)("; ".join(filter(None, (str(stop), kept)))) from None
@@ -334,7 +336,7 @@ def retrain(best, results, place, options, training):
         network = MyNetwork(filters=(trial.filters, 2 * trial.filters), dropout=trial.dropout)
         weights = outcome.pop("weights")
         network.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
-        set_aside_better(path, outcome["test_accuracy"], training.dataset)
+        cli.notice(set_aside_better(path, outcome["test_accuracy"], training.dataset))
         save_network(
             path,
             network,
@@ -378,7 +380,8 @@ def network_path(options):
 
 def draw(found, dimensions, options, dataset):
     """The figures 4; returns their paths."""
-    from network import figures
+    from network import plots
+    from network.experiment import figures
 
     drawn = {}
     of = f"{dataset}, {count_of(options.epochs, 'epoch')}"
@@ -436,7 +439,7 @@ def draw(found, dimensions, options, dataset):
         )
     paths = [options.figures_dir / f"{name}.png" for name in drawn]
     for path, figure in zip(paths, drawn.values(), strict=True):
-        figures.save(figure, path)
+        plots.save(figure, path)
     return paths
 
 
@@ -455,4 +458,4 @@ def describe(setting):
 
 
 if __name__ == "__main__":
-    command.run(main, options)
+    cli.run(main, options)

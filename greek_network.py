@@ -9,25 +9,28 @@ import dataclasses
 import sys
 import time
 
-from network import command
+from network import cli
 
 
 def parse_options():
-    parser = command.Parser(
+    parser = cli.Parser(
         "Task 3 and extension 2: teaches the digit network Greek letters through a new last layer."
     )
+    parser.add_folders("models", "figures")
+    parser.add_device()
+    parser.add_seed()
     add = parser.add_argument
     parser.add_pictures("pictures of one letter each, to recognise after the training")
     add("--extended", action="store_true", help="eight letters instead of three; figures ext2_…")
     add(
         "--train-dir",
-        type=command.path_name,
+        type=cli.path_name,
         help="letters to learn, one folder each; the shipped data/greek_train (--extended: "
         "data/greek_extended) if None",
     )
     add(
         "--test-dir",
-        type=command.path_name,
+        type=cli.path_name,
         help="letters to test on; the shipped data/greek_test if None",
     )
     parser.add_weights()
@@ -43,7 +46,7 @@ def parse_options():
         help="then let all layers learn, at a small rate; files are named …unfrozen…",
     )
     options = parser.parse_args()
-    shipped = command.HOME / "data"
+    shipped = cli.HOME / "data"
     options.train_dir = options.train_dir or (
         shipped / ("greek_extended" if options.extended else "greek_train")
     )
@@ -52,25 +55,26 @@ def parse_options():
 
 
 if __name__ == "__main__":
-    options = command.start(parse_options)
+    options = parse_options()
 
-# These imports take seconds, too long for --help or a mistyped option: they come after those.
-import torch
-from torch import nn
-from tqdm import tqdm
+with cli.loading():  # takes seconds, too long for --help or a mistyped option
+    import torch
+    from torch import nn
+    from tqdm import tqdm
 
-from network import figures
-from network.files import Problem, image_files
-from network.letters import are_drawn, letter_names, read_letters, source
-from network.model import (
-    load_digit_network,
-    network_input,
-    parameter_count,
-    save_network,
-    set_aside_better,
-)
-from network.photos import normalise, read_character, report_transform
-from network.training import REPORT, evaluate, measures, predict, random_affine, train
+    from network import plots
+    from network.files import Problem
+    from network.letters import figures
+    from network.letters.folders import are_drawn, letter_names, read_letters, source
+    from network.model import (
+        load_digit_network,
+        network_input,
+        parameter_count,
+        save_network,
+        set_aside_better,
+    )
+    from network.photos import image_files, normalise, read_character, report_transform
+    from network.training import REPORT, evaluate, measures, predict, random_affine, train
 
 TRANSFORMS = {"mnist": normalise, "report": report_transform}
 COPIES = 20  # distorted copies of each letter, beside the letter as it is
@@ -87,8 +91,8 @@ SHOWN = 25  # most pictures in the figure of letters
 
 
 def main(options):
-    device = command.choose_device(options.device)
-    network = load_digit_network(command.weights_path(options), device)
+    device = cli.choose_device(options.device)
+    network = load_digit_network(cli.weights_path(options), device)
     letters, test = get_letters(options)
     torch.manual_seed(options.seed)
     replace_last_layer(network, len(letters.names))
@@ -98,7 +102,7 @@ def main(options):
     accuracy, paths = weigh(network, test, options)
     status = recognise(network, letters.names, options)
     weights = keep(network, letters.names, history, accuracy, options)
-    command.print_files([*written, *paths, weights])
+    cli.print_files([*written, *paths, weights])
     return status
 
 
@@ -123,11 +127,11 @@ def get_letters(options):
     tell_counts("training", letters, options.train_dir)
     tell_counts("test", test, options.test_dir)
     if unknown:
-        folder = command.short(options.test_dir)
-        command.notice(f"left out of {folder}, not learned: {', '.join(unknown)}")
+        folder = cli.short(options.test_dir)
+        cli.notice(f"left out of {folder}, not learned: {', '.join(unknown)}")
     for name, count in zip(names, letters.counts, strict=True):
         if count == 1:
-            command.notice(f"there is one picture of {name} only; it may be learned badly")
+            cli.notice(f"there is one picture of {name} only; it may be learned badly")
     return letters, test
 
 
@@ -207,7 +211,7 @@ def look_at_features(network, letters, test, options):
     path = figure_path("features", options)
     title = f"The frozen features of {letters_of(options)}, in their plane"
     figure = figures.feature_plane(plane, labels, is_test, letters.names, shares[:2], title)
-    figures.save(figure, path)
+    plots.save(figure, path)
     return path
 
 
@@ -262,7 +266,7 @@ def learn(network, letters, test, options):
     figure = figures.training_curves(
         epochs, f"Learning {letters_of(options)}", FROZEN.epochs if options.unfreeze else None
     )
-    figures.save(figure, figure_path("training", options))
+    plots.save(figure, figure_path("training", options))
     recipes = [recipe, UNFROZEN] if options.unfreeze else [recipe]
     return {"recipes": [dataclasses.asdict(recipe) for recipe in recipes], "epochs": epochs}
 
@@ -312,10 +316,10 @@ def weigh(network, test, options):
         if of:
             print(f"  {name}: {correct}/{of} = {correct / of:.2%}")
     title = f"{len(answers) - right} mistakes in {len(answers)} test letters,"
-    figure = figures.confusion(counts, test.names, f"{title} {hand(options.test_dir)}")
+    figure = plots.confusion(counts, test.names, f"{title} {hand(options.test_dir)}")
     paths = [figure_path("confusion", options), figure_path("letters", options)]
-    figures.save(figure, paths[0])
-    figures.save(draw_letters(probabilities, test, options), paths[1])
+    plots.save(figure, paths[0])
+    plots.save(draw_letters(probabilities, test, options), paths[1])
     return right / total, paths
 
 
@@ -335,12 +339,12 @@ def draw_letters(probabilities, test, options):
         elif row[best] < SURE:
             lines.append(f"or {test.names[second]} ({row[second]:.1%})")
         captions.append("\n".join(lines))
-        colours.append(figures.GREEN if best == label else figures.RED)
+        colours.append(plots.GREEN if best == label else plots.RED)
     title = f"Test letters, {hand(options.test_dir)}: as given, and as the network sees them"
     if len(shown) < len(test.labels):
         title += f" ({len(shown)} of {len(test.labels)}, with the mistakes)"
     pictures = [test.pictures[index] for index in shown]
-    return figures.pictures_as_seen(pictures, test.images[shown].numpy(), captions, colours, title)
+    return plots.pictures_as_seen(pictures, test.images[shown].numpy(), captions, colours, title)
 
 
 def recognise(network, names, options):
@@ -352,7 +356,7 @@ def recognise(network, names, options):
         try:
             _, image = read_character(path, TRANSFORMS[options.transform])
         except Problem as problem:
-            command.complain(problem)
+            cli.complain(problem)
             status = max(status, problem.status)
             continue
         batch = torch.from_numpy(image)[None].to(network.fc1.weight.device)
@@ -367,7 +371,7 @@ def keep(network, names, history, accuracy, options):
     extended = "_extended" if options.extended else ""
     path = options.models_dir / f"greek{extended}{variant(options)}_network.pth"
     data = options.train_dir.resolve().name
-    set_aside_better(path, accuracy, data)
+    cli.notice(set_aside_better(path, accuracy, data))
     save_network(
         path,
         network,
@@ -405,4 +409,4 @@ def letters_of(options):
 
 
 if __name__ == "__main__":
-    command.run(main, options)
+    cli.run(main, options)

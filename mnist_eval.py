@@ -7,13 +7,15 @@ With pictures it recognises these alone. Leaves the figures 1e and 1f.
 import re
 import sys
 
-from network import command
+from network import cli
 
 
 def parse_options():
-    parser = command.Parser(
+    parser = cli.Parser(
         "Tasks 1.E and 1.F: tests the trained network and recognises new handwriting."
     )
+    parser.add_folders("data", "models", "figures")
+    parser.add_device()
     parser.add_pictures(
         "pictures of one digit each, to recognise these alone; without any, the test set is "
         "run, then the digits in data/digits"
@@ -24,36 +26,36 @@ def parse_options():
 
 
 if __name__ == "__main__":
-    options = command.start(parse_options)
+    options = parse_options()
 
-# These imports take seconds, too long for --help or a mistyped option: they come after those.
-import torch
-from tqdm import tqdm
+with cli.loading():  # takes seconds, too long for --help or a mistyped option
+    import torch
+    from tqdm import tqdm
 
-from network import datasets
-from network.files import Problem, image_files
-from network.model import load_digit_network
-from network.pen import DIGITS
-from network.photos import NoInk, read_character
-from network.training import predict
+    from network import datasets
+    from network.files import Problem
+    from network.model import load_digit_network
+    from network.pen import DIGITS
+    from network.photos import NoInk, image_files, read_character, thumbnail
+    from network.training import predict
 
 SURE = 0.9  # below this probability a figure shows the second guess, too
 SHOWN = 30  # most pictures in figure 1f
 
 
 def main(options):
-    device = command.choose_device(options.device)
-    network = load_digit_network(command.weights_path(options), device)
+    device = cli.choose_device(options.device)
+    network = load_digit_network(cli.weights_path(options), device)
     written = []
     if not options.pictures:
         written += run_test_set(network, device, options)  # 1.E
     status, paths = recognise(network, device, options)  # 1.F
-    command.print_files(written + paths)
+    cli.print_files(written + paths)
     return status
 
 
 def run_test_set(network, device, options):
-    """1.E: tests on all test images; returns the paths of the figures."""
+    """1.E: tests on all test images; returns the paths of the plots."""
     dataset = datasets.find_digits(options.dataset, options.data_dir)
     test = datasets.load(dataset, options.data_dir, train=False)
     outputs = predict(network, test.images.to(device)).cpu()  # (10000, 10)
@@ -84,7 +86,7 @@ def print_accuracy(outputs, test):
 
 def draw_results(probabilities, test, folder):
     """The figures 1e; returns their paths."""
-    from network import figures  # slow to import: results are printed before
+    from network import plots  # slow to import: results are printed before
 
     answers = probabilities.argmax(1)
     mistakes = (answers != test.labels).nonzero().flatten()
@@ -93,14 +95,14 @@ def draw_results(probabilities, test, folder):
     counts.index_put_((test.labels, answers), torch.tensor(1), accumulate=True)
     total = f"{len(mistakes)} mistakes in {len(answers):,} test images of {test.dataset}"
     results = {
-        "1e_predictions": figures.image_grid(
+        "1e_predictions": plots.image_grid(
             test.images[:9],
             [guesses(row) for row in probabilities[:9]],
             3,
             f"The first nine test images of {test.dataset} as the network reads them",
         ),
-        "1e_confusion": figures.confusion(counts, test.class_names, total),
-        "1e_mistakes": figures.image_grid(
+        "1e_confusion": plots.confusion(counts, test.class_names, total),
+        "1e_mistakes": plots.image_grid(
             test.images[worst],
             [
                 f"{label} read as {row.argmax()}\n{row.max():.0%} sure"
@@ -112,7 +114,7 @@ def draw_results(probabilities, test, folder):
     }
     paths = [folder / f"{name}.png" for name in results]
     for path, figure in zip(paths, results.values(), strict=True):
-        figures.save(figure, path)
+        plots.save(figure, path)
     return paths
 
 
@@ -124,8 +126,8 @@ def guesses(probabilities):
 
 
 def recognise(network, device, options):
-    """1.F: recognises pictures; returns the exit status and the paths of the figures."""
-    own = command.short(command.HOME / "data" / "digits")
+    """1.F: recognises pictures; returns the exit status and the paths of the plots."""
+    own = cli.short(cli.HOME / "data" / "digits")
     paths = image_files(options.pictures or [own])
     status, right, pairs = 0, [], []
     for path in tqdm(paths, desc="recognising", leave=False, disable=None):
@@ -133,7 +135,7 @@ def recognise(network, device, options):
         try:
             picture, image = read_character(path)
         except Problem as problem:
-            command.complain(problem)
+            cli.complain(problem)
             status = max(status, problem.status)
             if isinstance(problem, NoInk) and label is not None:
                 right.append(False)  # no answer is not right
@@ -146,13 +148,13 @@ def recognise(network, device, options):
             line += f", true {label}"
         tqdm.write(line, file=sys.stdout)
         if len(pairs) < SHOWN:
-            from network import figures
+            from network import plots
 
-            colour = figures.INK if label is None else figures.GREEN if right[-1] else figures.RED
+            colour = plots.INK if label is None else plots.GREEN if right[-1] else plots.RED
             caption = guesses(probabilities)
-            if colour == figures.RED:
+            if colour == plots.RED:
                 caption += f", true {label}"
-            pairs.append((figures.thumbnail(picture), image, caption, colour))
+            pairs.append((thumbnail(picture), image, caption, colour))
     if right:
         print(f"accuracy: {sum(right)}/{len(right)} = {sum(right) / len(right):.2%}")
     if not pairs:
@@ -162,7 +164,7 @@ def recognise(network, device, options):
     if len(paths) > len(pairs):
         title += f" ({len(pairs)} of {len(paths)})"
     path = options.figures_dir / "1f_new_digits.png"
-    figures.save(figures.pictures_as_seen(*zip(*pairs, strict=True), title), path)
+    plots.save(plots.pictures_as_seen(*zip(*pairs, strict=True), title), path)
     return status, [path]
 
 
@@ -182,4 +184,4 @@ def true_label(path):
 
 
 if __name__ == "__main__":
-    command.run(main, options)
+    cli.run(main, options)

@@ -8,11 +8,14 @@ import dataclasses
 import math
 import sys
 
-from network import command
+from network import cli
 
 
 def parse_options():
-    parser = command.Parser("Tasks 1.A to 1.D: trains the digit network and draws how it went.")
+    parser = cli.Parser("Tasks 1.A to 1.D: trains the digit network and draws how it went.")
+    parser.add_folders("data", "models", "figures")
+    parser.add_device()
+    parser.add_seed()
     parser.add_dataset("to learn")
     parser.add_argument(
         "--recipe",
@@ -22,12 +25,12 @@ def parse_options():
     )
     # Absent unless given: what is not given comes from the recipe.
     given = parser.add_argument_group("recipe", argument_default=argparse.SUPPRESS).add_argument
-    given("--epochs", type=command.whole_number(1), help="passes over the training images")
-    given("--batch-size", type=command.whole_number(1), help="images in a training step")
+    given("--epochs", type=cli.whole_number(1), help="passes over the training images")
+    given("--batch-size", type=cli.whole_number(1), help="images in a training step")
     given("--optimizer", choices=("adamw", "sgd"), help="adamw wants a learning rate of 0.004")
-    given("--learning-rate", type=command.number(0), help="its peak, where it follows a cycle")
-    given("--momentum", type=command.number(0, below=1), help="of sgd")
-    given("--weight-decay", type=command.number(0), help="pulls weights towards zero")
+    given("--learning-rate", type=cli.number(0), help="its peak, where it follows a cycle")
+    given("--momentum", type=cli.number(0, below=1), help="of sgd")
+    given("--weight-decay", type=cli.number(0), help="pulls weights towards zero")
     switch = argparse.BooleanOptionalAction
     given("--one-cycle", action=switch, help="the learning rate rises and falls")
     given("--augment", action=switch, help="turn, shear, scale and shift the training images")
@@ -37,29 +40,30 @@ def parse_options():
 
 
 if __name__ == "__main__":
-    options = command.start(parse_options)
+    options = parse_options()
 
-# These imports take seconds, too long for --help or a mistyped option: they come after those.
-import torch
-from tqdm import tqdm
+with cli.loading():  # takes seconds, too long for --help or a mistyped option
+    import torch
+    from tqdm import tqdm
 
-from network import datasets, figures
-from network.files import Problem
-from network.model import (
-    MyNetwork,
-    network_input,
-    parameter_count,
-    save_network,
-    set_aside_better,
-)
-from network.training import REPORT, Recipe, evaluate, measures, train
+    from network import datasets, plots
+    from network.digits import figures
+    from network.files import Problem
+    from network.model import (
+        MyNetwork,
+        network_input,
+        parameter_count,
+        save_network,
+        set_aside_better,
+    )
+    from network.training import REPORT, Recipe, evaluate, measures, train
 
 RECIPES = {"default": Recipe(), "report": REPORT}
 
 
 def main(options):
     options.recipe = chosen_recipe(options)
-    device = command.choose_device(options.device)
+    device = cli.choose_device(options.device)
     dataset = datasets.find_digits(options.dataset, options.data_dir)
     training = datasets.load(dataset, options.data_dir, train=True).to(device)
     test = datasets.load(dataset, options.data_dir, train=False).to(device)
@@ -74,7 +78,7 @@ def main(options):
     draw_network(network, test, options.figures_dir)  # 1.B, now that there is something to see
     path = keep(network, training, history, options)  # 1.D
     names = ("1a_examples", "1b_network", "1c_accuracy", "1c_loss")
-    command.print_files([options.figures_dir / f"{name}.png" for name in names] + [path])
+    cli.print_files([options.figures_dir / f"{name}.png" for name in names] + [path])
 
 
 def chosen_recipe(options):
@@ -91,15 +95,15 @@ def look(test, folder):
     """1.A: the first six test images and their labels."""
     captions = [test.class_names[label] for label in test.labels[:6]]
     title = f"The first six test images of {test.dataset}"
-    figure = figures.image_grid(test.images[:6].cpu(), captions, 3, title)
-    figures.save(figure, folder / "1a_examples.png")
+    figure = plots.image_grid(test.images[:6].cpu(), captions, 3, title)
+    plots.save(figure, folder / "1a_examples.png")
 
 
 def draw_network(network, test, folder):
     """1.B: the network as a diagram, with the first test image on its way through it."""
     image = network_input(test.images[:1])
     figure = figures.network_diagram(network, image, test.class_names)
-    figures.save(figure, folder / "1b_network.png")
+    plots.save(figure, folder / "1b_network.png")
 
 
 def learn(network, training, test, options):
@@ -132,15 +136,15 @@ def learn(network, training, test, options):
         save_network(unfinished, network, **facts(training, history, options))
         raise KeyboardInterrupt(
             f"what was learned in {len(history['epochs'])} epochs is kept in "
-            f"{command.short(unfinished)}; other weights are as they were"
+            f"{cli.short(unfinished)}; other weights are as they were"
         ) from None
     of = f"the digit network on {training.dataset}"
     figure = figures.accuracy_curves(history["epochs"], f"Accuracy of {of}")
-    figures.save(figure, options.figures_dir / "1c_accuracy.png")
+    plots.save(figure, options.figures_dir / "1c_accuracy.png")
     size = options.recipe.batch_size
     tests = [(e["epoch"] * len(training.images), e["test_loss"]) for e in history["epochs"]]
     figure = figures.loss_curves(history["batch_losses"], size, tests, f"Loss of {of}")
-    figures.save(figure, options.figures_dir / "1c_loss.png")
+    plots.save(figure, options.figures_dir / "1c_loss.png")
     return history
 
 
@@ -166,7 +170,7 @@ def keep(network, training, history, options):
     """1.D: saves the network and returns its path; weights that tested better are not lost."""
     path = weights_path(training.dataset, options)
     known = facts(training, history, options)
-    set_aside_better(path, known["test_accuracy"], known["dataset"])
+    cli.notice(set_aside_better(path, known["test_accuracy"], known["dataset"]))
     save_network(path, network, **known)
     weights_path(training.dataset, options, "_unfinished").unlink(missing_ok=True)
     return path
@@ -192,4 +196,4 @@ def facts(training, history, options):
 
 
 if __name__ == "__main__":
-    command.run(main, options)
+    cli.run(main, options)

@@ -5,14 +5,17 @@ image, and measures what each is tuned to: beside the digit network's filters an
 With --train it learns these filters first. Leaves the figures ext1.
 """
 
-from network import command
+from network import cli
 
 
 def parse_options():
-    parser = command.Parser(
+    parser = cli.Parser(
         "Extension 1: draws the first filters of a ResNet, what they make of an image, and "
         "measures what each is tuned to."
     )
+    parser.add_folders("data", "models", "figures")
+    parser.add_device()
+    parser.add_seed()
     add = parser.add_argument
     add(
         "--model",
@@ -21,7 +24,7 @@ def parse_options():
     )
     add(
         "--weights",
-        type=command.path_name,
+        type=cli.path_name,
         default="auto",
         metavar="auto|imagenet|cifar10|FILE",
         help="imagenet: torchvision's, from its cache, else downloaded; cifar10: the first layer "
@@ -29,7 +32,7 @@ def parse_options():
     )
     add(
         "--image",
-        type=command.path_name,
+        type=cli.path_name,
         help="any picture; CIFAR-10's first test image, from DATA_DIR, else downloaded, else a "
         "drawn scene, if None",
     )
@@ -41,37 +44,39 @@ def parse_options():
         "CIFAR-10, from DATA_DIR, else downloaded; an hour or so on two cores, and it goes on "
         "where it was stopped",
     )
-    add("--epochs", type=command.whole_number(1), default=12, help="of --train")
+    add("--epochs", type=cli.whole_number(1), default=12, help="of --train")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    options = command.start(parse_options)
+    options = parse_options()
 
-# These imports take seconds, too long for --help or a mistyped option: they come after those.
-import numpy as np
+with cli.loading():  # takes seconds, too long for --help or a mistyped option
+    import numpy as np
 
-from network import datasets, figures, filters, gratings, resnet
-from network.cifar_training import learn_first_layer
-from network.files import Problem
-from network.model import load_digit_network, parameter_count
-from network.photos import read_image
-from network.scene import draw_scene
+    from network import datasets, plots
+    from network.files import Problem
+    from network.filters import gratings, operators
+    from network.model import load_digit_network, parameter_count
+    from network.photos import read_image, thumbnail
+    from network.resnet import figures, layers
+    from network.resnet.learn import learn_first_layer
+    from network.resnet.scene import draw_scene
 
 FIRST = "CIFAR-10's first test image"
 LONGEST = 224  # pixels of the longer side of a picture: what ImageNet's networks were made for
 
 
 def main(options):
-    device = command.choose_device(options.device)
+    device = cli.choose_device(options.device)
     written = []
     if options.train:
         model = options.model or "resnet18"
         written += learn_first_layer(model, options.epochs, device, options)
         options.weights = "cifar10"
     picture, what = find_image(options)
-    layer = resnet.first_layer(options.weights, options.model, options.models_dir)
-    print(resnet.describe(layer.network, options.full))
+    layer = layers.first_layer(options.weights, options.model, options.models_dir)
+    print(layers.describe(layer.network, options.full))
     print(f"{layer.model}: {parameter_count(layer.network):,} parameters")
     print(
         f"\nfilters: conv1 of {layer.source} ({layer.details})\n"
@@ -87,7 +92,7 @@ def main(options):
     print_findings(tuning, rows)
 
     seen = layer.normalise(picture)  # (3, H, W)
-    responses = np.stack([filters.respond(seen, kernels, True) for kernels in layer.filters])
+    responses = np.stack([operators.respond(seen, kernels, True) for kernels in layer.filters])
     drawn = {
         "filters": figures.colour_filters(
             *(layer.filters, order, tuning.kind, gratings.KINDS),
@@ -108,8 +113,8 @@ def main(options):
     }
     paths = [options.figures_dir / f"ext1_{name}.png" for name in drawn]
     for path, figure in zip(paths, drawn.values(), strict=True):
-        figures.save(figure, path)
-    command.print_files(written + paths)
+        plots.save(figure, path)
+    cli.print_files(written + paths)
 
 
 def find_image(options):
@@ -117,9 +122,9 @@ def find_image(options):
     if options.image:
         picture = read_image(options.image)
         height, width = picture.shape[:2]
-        picture = figures.thumbnail(picture, LONGEST)
+        picture = thumbnail(picture, LONGEST)
         if max(height, width) > LONGEST:
-            command.notice(f"{options.image}: scaled down from {width}×{height} pixels")
+            cli.notice(f"{options.image}: scaled down from {width}×{height} pixels")
         return picture, options.image.name
     try:
         first = datasets.load_cifar10(options.data_dir, train=False, count=1).images[0]
@@ -128,7 +133,7 @@ def find_image(options):
         what = f"the first test image of {datasets.CIFAR_JPEG}" if packed else FIRST
         return first.permute(1, 2, 0).numpy(), what
     except Problem as problem:
-        command.notice(
+        cli.notice(
             f"NOTICE: {problem}\nNOTICE: going on with a DRAWN scene, made by network/scene.py."
         )
         return draw_scene(), "a drawn scene"
@@ -184,7 +189,7 @@ def digit_kernels(options):
     try:
         network = load_digit_network(options.models_dir / "mnist_network.pth")
     except Problem as problem:
-        command.notice(f"NOTICE: {problem}\nNOTICE: going on without the digit network beside.")
+        cli.notice(f"NOTICE: {problem}\nNOTICE: going on without the digit network beside.")
         return None
     return network.conv1.weight.detach().numpy()
 
@@ -274,4 +279,4 @@ def print_findings(tuning, rows):
 
 
 if __name__ == "__main__":
-    command.run(main, options)
+    cli.run(main, options)

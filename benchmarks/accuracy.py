@@ -11,7 +11,7 @@ import tempfile
 import time
 
 from benchmarks.sides import parse_options
-from network.command import HOME
+from network.cli import HOME
 
 
 def main():

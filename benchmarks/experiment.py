@@ -12,10 +12,10 @@ import time
 
 from benchmarks.sides import compare, parse_options
 from benchmarks.usual import usual_epoch, usual_loader, usual_optimizer
-from network import trials
 from network.datasets import find_or_download, load
+from network.experiment import trials
+from network.experiment.trials import Trial
 from network.model import MyNetwork
-from network.trials import Trial
 
 EPOCHS = 5
 SHARE = 10  # one epoch of the usual loop is measured on this part of the images

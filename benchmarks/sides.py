@@ -4,7 +4,7 @@ import argparse
 import statistics
 from pathlib import Path
 
-from network.command import HOME, whole_number
+from network.cli import HOME, whole_number
 
 
 def parse_options(description, runs=None, images=None):

@@ -9,7 +9,7 @@ import tempfile
 import time
 
 from benchmarks.sides import compare, parse_options
-from network.command import HOME
+from network.cli import HOME
 
 
 def measure(*arguments):

@@ -14,12 +14,11 @@ from torch import nn
 
 from benchmarks.sides import parse_options
 from benchmarks.usual import usual_epoch, usual_loader, usual_optimizer
-from network.command import HOME
+from network.cli import HOME
 from network.datasets import find_or_download, load
-from network.files import image_files
-from network.letters import letter_names, read_letters
+from network.letters.folders import letter_names, read_letters
 from network.model import MyNetwork, network_input
-from network.photos import read_character
+from network.photos import image_files, read_character
 from network.training import REPORT, evaluate
 
 

@@ -1,20 +1,15 @@
-"""Problems that a user can mend, files written whole or not at all, image files in folders."""
+"""Problems that a user can mend, and files that are written whole or not at all."""
 
 import itertools
 import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-# Kinds of image files that are looked for in folders; a file named singly may be of any kind.
-IMAGE_SUFFIXES = {
-    *(".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
-}
-
 
 class Problem(Exception):
     """Something the user can mend; its text is one line: what, where, and what to do.
 
-    The programs print it without a traceback and end with its exit status (see `command.py`).
+    The programs print it without a traceback and end with its exit status (see `cli.py`).
     """
 
     status = 2
@@ -51,29 +46,20 @@ def whole_file(path):
             part.unlink()
 
 
-def names_beside(path):
-    """Names under which to keep what was in a file: weights_before1.pth, weights_before2.pth, …"""
-    return (path.with_stem(f"{path.stem}_before{n}") for n in itertools.count(1))
-
-
-def image_files(paths):
-    """The files named, and in place of a folder all image files in it and below it, sorted.
+def require_writable(*folders):
+    """Makes sure that files can be written in these folders, before long work and not after it.
 
     Raises:
-        Problem: a folder has no image file, or cannot be read.
+        Problem: one of them cannot be made or written.
     """
-    found = []
-    for path in map(Path, paths):
-        # Unlike path.is_dir(), this is false, no error, of what cannot be looked at.
-        if not os.path.isdir(path):
-            found.append(path)  # whether it is there is found out when it is read
-            continue
-        inside = sorted(
-            file
-            for file in path.rglob("*")
-            if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
-        )
-        if not inside:
-            raise Problem(f"no image files in the folder {path}; put some there or name others")
-        found += inside
-    return found
+    for folder in folders:
+        probe = Path(folder) / f".writable.{os.getpid()}.part"
+        with whole_file(probe) as file:
+            file.write(b"\0")
+        probe.unlink(missing_ok=True)
+
+
+def name_beside(path):
+    """A free name under which to keep what is in a file: weights_before1.pth, …before2.pth, …"""
+    names = (path.with_stem(f"{path.stem}_before{n}") for n in itertools.count(1))
+    return next(name for name in names if not name.exists())

@@ -12,8 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from network.command import short
-from network.files import Problem, names_beside, whole_file
+from network.files import Problem, name_beside, whole_file
 
 IMAGE_SIZE = 28  # pixels along each side of an input image
 # Mean and standard deviation of MNIST's training pixels, on a scale of 0 to 1.
@@ -123,16 +122,19 @@ def set_aside_better(path, accuracy, dataset):
         accuracy: what the new one tested, 0 to 1.
         dataset: the name of what the new one learned.
 
+    Returns:
+        A line that says what was kept and why, or None.
+
     Raises:
         Problem: the copy cannot be written.
     """
     if not path.is_file():
-        return
+        return None
     try:
         facts = read_weights(path)
         before, learned = facts["test_accuracy"], facts.get("dataset", dataset)
         if before <= accuracy and learned == dataset:
-            return
+            return None
         reason = f"they tested better ({before:.2%}, now {accuracy:.2%})"
         if learned != dataset:
             reason = f"they learned {learned}"
@@ -140,10 +142,10 @@ def set_aside_better(path, accuracy, dataset):
         reason = "they do not say how well they tested"
     # Read before a name is chosen: were this another run's by then, that run has taken the name.
     content = path.read_bytes()
-    aside = next(name for name in names_beside(path) if not name.exists())
+    aside = name_beside(path)
     with whole_file(aside) as file:
         file.write(content)
-    print(f"the weights that were in {short(path)} are kept as {aside.name}: {reason}")
+    return f"the weights that were in {path} are kept as {aside.name}: {reason}"
 
 
 def read_weights(path):

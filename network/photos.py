@@ -29,10 +29,39 @@ NO_INK = "there is no ink in the picture; write with a darker pen or in better l
 cv2.utils.logging.setLogLevel(0)  # a damaged file is one line, our Problem, not OpenCV's too
 
 
+# Kinds of image files that are looked for in folders; a file named singly may be of any kind.
+IMAGE_SUFFIXES = {
+    *(".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+}
+
+
 class NoInk(Problem):
     """The picture has nothing in it that could be ink."""
 
     status = 1
+
+
+def image_files(paths):
+    """The files named, and in place of a folder all image files in it and below it, sorted.
+
+    Raises:
+        Problem: a folder has no image file, or cannot be read.
+    """
+    found = []
+    for path in map(Path, paths):
+        # Unlike path.is_dir(), this is false, no error, of what cannot be looked at.
+        if not os.path.isdir(path):
+            found.append(path)  # whether it is there is found out when it is read
+            continue
+        inside = sorted(
+            file
+            for file in path.rglob("*")
+            if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+        )
+        if not inside:
+            raise Problem(f"no image files in the folder {path}; put some there or name others")
+        found += inside
+    return found
 
 
 def read_image(path):
@@ -121,6 +150,16 @@ def look_at_header(raw):
             pixels = width * height
         at += 2 + int.from_bytes(raw[at + 2 : at + 4], "big")
     return pixels, raw.find(b"\xff\xd9", at) > 0
+
+
+def thumbnail(picture, side=200):
+    """A picture made to fit into side×side pixels; smaller ones stay as they are."""
+    height, width = picture.shape[:2]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return picture
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
 
 def composite(picture):

@@ -11,7 +11,8 @@ from conftest import HOME
 from test_figures import assert_readable, texts
 from torch import nn
 
-from network import datasets, figures, filters
+from network import datasets, plots
+from network.filters import figures, operators
 from network.model import MyNetwork, load_network, save_network
 from network.training import predict
 
@@ -25,11 +26,11 @@ def weights(tmp_path):
     torch.manual_seed(1)
     network = MyNetwork()
     kernels = (
-        filters.sobel_direction(5, np.arange(0, 360, 40)) * np.linspace(0.1, 1, 9)[:, None, None]
+        operators.sobel_direction(5, np.arange(0, 360, 40)) * np.linspace(0.1, 1, 9)[:, None, None]
     )
     with torch.no_grad():
         network.conv1.weight[:9, 0] = torch.from_numpy(kernels)
-        line = filters.classical_operators(5)["line 45°"]
+        line = operators.classical_operators(5)["line 45°"]
         network.conv1.weight[9, 0] = torch.from_numpy(-2 * line)
     save_network(tmp_path / "sobel.pth", network)
     return tmp_path / "sobel.pth"
@@ -38,7 +39,7 @@ def weights(tmp_path):
 @pytest.fixture
 def analyze(script, small_mnist, weights, tmp_path, monkeypatch):
     """Runs analyze_filters.py on the small data set, its figures in tmp_path."""
-    monkeypatch.setattr(filters, "POOL", 4000)  # so much less time, a less exact chance
+    monkeypatch.setattr(operators, "POOL", 4000)  # so much less time, a less exact chance
 
     def run(*arguments):
         folders = ["--data-dir", small_mnist, "--figures-dir", tmp_path / "figures"]
@@ -186,7 +187,7 @@ def test_figures_that_cannot_be_written(analyze, tmp_path):
 
 
 def test_the_real_digits(script, mnist_dir, tmp_path, monkeypatch, quick):
-    monkeypatch.setattr(filters, "POOL", 4000)
+    monkeypatch.setattr(operators, "POOL", 4000)
     done = script(PROGRAM, "--data-dir", mnist_dir, "--figures-dir", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "the ninth test image of MNIST: 5 (" in done.stdout
@@ -247,7 +248,7 @@ def signed(figure):
         shown
         for axis in figure.axes
         for shown in axis.get_images()
-        if shown.get_cmap().name == figures.SIGNED
+        if shown.get_cmap().name == plots.SIGNED
     ]
     assert all(shown.norm.vmin == -shown.norm.vmax for shown in found)
     return [(shown.get_array(), shown.norm.vmax) for shown in found]
@@ -302,11 +303,11 @@ def test_maps_and_responses(channels, count):
 
 def test_likenesses():
     in_two_lines = runpy.run_path(str(HOME / PROGRAM))["in_two_lines"]
-    operators = filters.classical_operators(5)
-    names = list(operators)
+    classical = operators.classical_operators(5)
+    names = list(classical)
     assert [" ".join(in_two_lines(name).split()) for name in names] == names
     longest = [*sorted(names, key=lambda name: (len(name), "112.5" in name))[-9:], "Sobel x"]
-    trios = np.stack([[0.5 * operators[name], operators[name], np.eye(5)] for name in longest])
+    trios = np.stack([[0.5 * classical[name], classical[name], np.eye(5)] for name in longest])
     captions = [
         ("filter 10\ngradient 300°", f"{in_two_lines(name)} (-0.55)", "Sobel pair\n100%")
         for name in longest
@@ -321,7 +322,7 @@ def test_likenesses():
 
 
 def test_the_arrow_points_where_the_weights_rise():
-    kernel = filters.sobel_direction(5, np.array([90.0]))  # y: brighter below
+    kernel = operators.sobel_direction(5, np.array([90.0]))  # y: brighter below
     figure = figures.likenesses(kernel[None].repeat(3, 1), [["", "", ""]], [90], "")
     (arrow,) = figure.axes[0].patches
     (x0, y0), (x1, y1) = arrow._posA_posB

@@ -20,8 +20,9 @@ import pytest
 import torch
 from conftest import HOME
 
-from network import datasets, filters, gratings
+from network import datasets
 from network.files import Problem
+from network.filters import gratings
 from network.model import MyNetwork, load_network, save_network
 
 # How each program is given each kind of input: its arguments, {} for the name of what is bad. A
@@ -343,7 +344,7 @@ def place(tmp_path, small_mnist, monkeypatch, offline):
 @pytest.fixture
 def no_painting(monkeypatch):
     """What takes most of a run's time is left out: painting of figures, most random filters."""
-    monkeypatch.setattr(filters, "POOL", 100)
+    monkeypatch.setattr(operators, "POOL", 100)
     monkeypatch.setattr(gratings, "POOL", 20)
     monkeypatch.setattr(
         matplotlib.figure.Figure, "savefig", lambda self, file, **options: file.write(PNG)
@@ -613,7 +614,7 @@ def test_two_runs_at_once_in_one_folder(place):
 @unix
 def test_names_that_are_no_text(script, place, monkeypatch):
     """Old archives unpack to such names on Linux; other systems do not let them be."""
-    monkeypatch.setattr(filters, "POOL", 100)
+    monkeypatch.setattr(operators, "POOL", 100)
     name = os.fsdecode(b"\xff 7.png")
     try:
         (place / name).write_bytes(PNG)

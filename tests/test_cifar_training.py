@@ -14,9 +14,9 @@ import pytest
 import torch
 import torchvision
 
-from network import cifar_training
 from network.datasets import load_cifar10
 from network.files import Problem
+from network.resnet import learn
 
 
 @pytest.fixture(scope="module")
@@ -102,14 +102,14 @@ def test_without_data_and_network_one_problem(tmp_path, offline):
 
 def test_enlarging_is_what_interpolate_does(cifar_dir):
     images = load_cifar10(cifar_dir, train=True, count=4).images
-    mean, std = (torch.tensor(s).view(3, 1, 1) for s in (cifar_training.MEAN, cifar_training.STD))
+    mean, std = (torch.tensor(s).view(3, 1, 1) for s in (learn.MEAN, learn.STD))
     wanted = torch.nn.functional.interpolate(images.float() / 255, scale_factor=2, mode="bilinear")
     # Beyond the border one mirrors and the other repeats: the same for half a pixel.
-    assert torch.allclose(cifar_training.enlarge(images), (wanted - mean) / std, atol=1e-4)
+    assert torch.allclose(learn.enlarge(images), (wanted - mean) / std, atol=1e-4)
 
 
 def test_views_mirror_and_move():
-    rows = cifar_training.random_views(1000, torch.Generator().manual_seed(0))
+    rows = learn.random_views(1000, torch.Generator().manual_seed(0))
     mirrored = rows[:, 0, 0] < 0
     assert 400 < mirrored.sum() < 600
     assert rows[:, 1, 1].min() >= 0.9 and rows[:, 1, 1].max() <= 1.1
@@ -118,14 +118,14 @@ def test_views_mirror_and_move():
 
 def test_a_stopped_training_takes_the_same_steps(cifar_dir, tmp_path, monkeypatch):
     training = load_cifar10(cifar_dir, train=True)
-    monkeypatch.setattr(cifar_training, "BATCH_SIZE", 16)
+    monkeypatch.setattr(learn, "BATCH_SIZE", 16)
     run = {"images": training.images, "labels": training.labels, "epochs": 2, "seed": 3}
 
     whole = tiny_resnet()
-    cifar_training.train(whole, **run, unfinished=tmp_path / "whole.pth")
+    learn.train(whole, **run, unfinished=tmp_path / "whole.pth")
 
     # Ctrl-C comes in the sixth of eight steps, in the middle of the second epoch.
-    enlarge, calls = cifar_training.enlarge, []
+    enlarge, calls = learn.enlarge, []
 
     def interrupted(*arguments):
         calls.append(1)
@@ -133,11 +133,11 @@ def test_a_stopped_training_takes_the_same_steps(cifar_dir, tmp_path, monkeypatc
             raise KeyboardInterrupt
         return enlarge(*arguments)
 
-    monkeypatch.setattr(cifar_training, "enlarge", interrupted)
+    monkeypatch.setattr(learn, "enlarge", interrupted)
     with pytest.raises(KeyboardInterrupt, match="62% of the training is in"):
-        cifar_training.train(tiny_resnet(), **run, unfinished=tmp_path / "parts.pth")
+        learn.train(tiny_resnet(), **run, unfinished=tmp_path / "parts.pth")
     parts = tiny_resnet()
-    cifar_training.train(parts, **run, unfinished=tmp_path / "parts.pth")
+    learn.train(parts, **run, unfinished=tmp_path / "parts.pth")
     assert len(calls) == 6 + 3
     for name, value in whole.state_dict().items():
         assert torch.equal(value, parts.state_dict()[name]), name
@@ -145,15 +145,15 @@ def test_a_stopped_training_takes_the_same_steps(cifar_dir, tmp_path, monkeypatc
     # Another training does not go on from there.
     run["epochs"] = 3
     with pytest.raises(Problem, match="other settings"):
-        cifar_training.train(tiny_resnet(), **run, unfinished=tmp_path / "parts.pth")
+        learn.train(tiny_resnet(), **run, unfinished=tmp_path / "parts.pth")
 
 
 def test_it_learns_and_saves(cifar_dir, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(cifar_training, "BATCH_SIZE", 16)
+    monkeypatch.setattr(learn, "BATCH_SIZE", 16)
     folders = {"data_dir": cifar_dir, "models_dir": tmp_path / "models"}
     options = SimpleNamespace(seed=0, **folders)
     monkeypatch.setattr("torchvision.models.get_model", lambda *_, **__: tiny_resnet())
-    first, whole = cifar_training.learn_first_layer("resnet18", 8, torch.device("cpu"), options)
+    first, whole = learn.learn_first_layer("resnet18", 8, torch.device("cpu"), options)
     content = torch.load(first, weights_only=True)
     assert content["conv1.weight"].shape == (64, 3, 7, 7)
     assert first.stat().st_size < 60_000
@@ -168,7 +168,7 @@ def test_it_learns_and_saves(cifar_dir, tmp_path, capsys, monkeypatch):
 
 def test_the_program_trains_then_looks(cifar_dir, tmp_path, script, monkeypatch):
     monkeypatch.setattr("torchvision.models.get_model", lambda *_, **__: tiny_resnet())
-    monkeypatch.setattr("network.resnet.empty", lambda *_: torchvision.models.resnet18())
+    monkeypatch.setattr("network.resnet.layers.empty", lambda *_: torchvision.models.resnet18())
     folders = ["--models-dir", tmp_path, "--figures-dir", tmp_path, "--data-dir", cifar_dir]
     run = script("resnet_filters.py", "--train", "--epochs", 1, *folders, "--device", "cpu")
     assert run.returncode == 0, run.stderr

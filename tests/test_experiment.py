@@ -23,12 +23,13 @@ import torch
 from conftest import HOME
 from test_figures import assert_readable, texts
 
-from network import datasets, figures, hypotheses, pen, trials
+from network import datasets, pen
+from network.experiment import figures, hypotheses, trials
+from network.experiment.hypotheses import Part, contrast, mean_interval, t_quantile, weigh
+from network.experiment.trials import Processes, Results, Trial, run_all, run_trial
 from network.files import Problem
-from network.hypotheses import Part, contrast, mean_interval, t_quantile, weigh
 from network.model import load_network
 from network.training import evaluate
-from network.trials import Processes, Results, Trial, run_all, run_trial
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has neither SIGKILL nor groups")
 

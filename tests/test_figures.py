@@ -9,7 +9,8 @@ import pytest
 import torch
 from matplotlib.text import Text
 
-from network import figures
+from network import photos, plots
+from network.digits import figures
 from network.files import Problem
 from network.model import MyNetwork, network_input
 
@@ -64,7 +65,7 @@ def curves(count):
 @pytest.mark.parametrize("columns", [3, 6])
 def test_image_grid(columns):
     captions = ["7 (100.0%)", "4 (51.0%)\nor 9 (48.9%)", "9 read as 4\n99% sure"] * 8
-    figure = figures.image_grid(GREY, captions, columns, "The first images of drawn digits")
+    figure = plots.image_grid(GREY, captions, columns, "The first images of drawn digits")
     assert_readable(figure)
     images = [axis.get_images()[0].get_array() for axis in figure.axes if axis.get_images()]
     assert len(images) == 24
@@ -73,7 +74,7 @@ def test_image_grid(columns):
 
 
 def test_a_grid_of_no_images():
-    figure = figures.image_grid([], [], 6, "0 mistakes in 10,000 test images of MNIST")
+    figure = plots.image_grid([], [], 6, "0 mistakes in 10,000 test images of MNIST")
     assert_readable(figure)
 
 
@@ -124,7 +125,7 @@ def test_loss_curves(count):
 def test_confusion(names):
     counts = np.eye(len(names), dtype=int) * 1135
     counts[0, 1], counts[1, 2] = 12, 3
-    figure = figures.confusion(counts, names, "15 mistakes in 10,000 test images of MNIST")
+    figure = plots.confusion(counts, names, "15 mistakes in 10,000 test images of MNIST")
     assert_readable(figure)
     axis = figure.axes[0]
     shown = {text.get_position(): text.get_text() for text in axis.texts}
@@ -138,11 +139,11 @@ def test_pictures_as_seen(count):
     sizes = itertools.cycle([(40, 400, 3), (4000, 3000, 3), (28, 28, 3)])
     pictures = [np.full(next(sizes), 200, np.uint8) for _ in range(count)]
     captions = ["7 (100.0%)", "4 (51.0%)\nor 9 (48.9%), true 9"] * 15
-    figure = figures.pictures_as_seen(
-        [figures.thumbnail(picture) for picture in pictures],
+    figure = plots.pictures_as_seen(
+        [photos.thumbnail(picture) for picture in pictures],
         GREY[[0] * count],
         captions[:count],
-        [figures.INK] * count,
+        [plots.INK] * count,
         "New digits: as given, and as the network sees them (30 of 77)",
     )
     assert_readable(figure)
@@ -150,16 +151,16 @@ def test_pictures_as_seen(count):
 
 
 def test_thumbnails_keep_their_aspect():
-    assert figures.thumbnail(np.zeros((4000, 2000, 3), np.uint8)).shape == (200, 100, 3)
-    assert figures.thumbnail(np.zeros((4000, 3, 3), np.uint8)).shape == (200, 1, 3)
-    assert figures.thumbnail(np.zeros((20, 30, 3), np.uint8)).shape == (20, 30, 3)
+    assert photos.thumbnail(np.zeros((4000, 2000, 3), np.uint8)).shape == (200, 100, 3)
+    assert photos.thumbnail(np.zeros((4000, 3, 3), np.uint8)).shape == (200, 1, 3)
+    assert photos.thumbnail(np.zeros((20, 30, 3), np.uint8)).shape == (20, 30, 3)
 
 
 def test_save_writes_a_png_and_makes_the_folder(tmp_path):
     path = tmp_path / "new" / "1c_accuracy.png"
-    figures.save(figures.accuracy_curves(curves(20), "Accuracy"), path)
+    plots.save(figures.accuracy_curves(curves(20), "Accuracy"), path)
     height, width, _ = cv2.imread(str(path)).shape
     assert width > 1000 and height > 600
     assert path.stat().st_size < 200_000
     with pytest.raises(Problem, match="cannot write"):
-        figures.save(figures.image_grid([], [], 1, ""), path / "below a file.png")
+        plots.save(plots.image_grid([], [], 1, ""), path / "below a file.png")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from network import gratings
-from network.filters import smoothness
+from network.filters import gratings
+from network.filters.operators import smoothness
 
 GREY, RED_GREEN, BLUE = np.array([[1, 1, 1], [1, -1, 0], [0, 0, 1]])
 ORIENTED, ORIENTED_COLOUR, UNORIENTED, BLOB, NOTHING = range(5)

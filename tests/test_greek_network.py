@@ -11,8 +11,8 @@ from conftest import HOME
 from test_figures import assert_readable, texts
 
 from greek_network import whiten
-from network import figures, letters
 from network.files import Problem
+from network.letters import figures, folders
 from network.model import MyNetwork, load_network, network_input, save_network
 from network.photos import normalise, read_image, report_transform
 
@@ -104,7 +104,7 @@ def test_three_letters(greek, weights, tmp_path):
     before, after = load_network(weights)[0].state_dict(), network.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in LAYERS)
     assert before["fc2.weight"].shape == (10, 50) and after["fc2.weight"].abs().max() > 0
-    test = letters.read_letters(HOME / "data" / "greek_test", facts["class_names"])
+    test = folders.read_letters(HOME / "data" / "greek_test", facts["class_names"])
     with torch.no_grad():
         answers = network(network_input(test.images)).argmax(1)
     assert (answers == test.labels).sum() == right
@@ -115,7 +115,7 @@ def test_eight_letters(greek, weights, tmp_path):
     right, total = accuracy(done)
     assert total == 48 and right >= 38 and done.stderr == ""
     by_letter = re.findall(r"^  (\w+): \d/6 = ", done.stdout, re.M)
-    assert by_letter == list(letters.ALPHABET[:8])
+    assert by_letter == list(folders.ALPHABET[:8])
     for name in FIGURES:
         path = tmp_path / "figures" / f"ext2_{name}.png"
         assert path.stat().st_size < 200_000
@@ -159,7 +159,7 @@ def test_the_reports_transform(greek, weights):
     facts = load_network(weights.with_name("greek_report_network.pth"))[1]
     assert facts["transform"] == "report"
     path = HOME / "data" / "greek_test" / "alpha" / "alpha_01.png"
-    read = letters.read_letters(path.parent.parent, ("alpha",), report_transform)
+    read = folders.read_letters(path.parent.parent, ("alpha",), report_transform)
     assert np.array_equal(read.images[0], report_transform(read_image(path)))
     assert not np.array_equal(read.images[0], normalise(read_image(path)))
 
@@ -305,9 +305,9 @@ def test_weights_that_are_no_digit_network(greek, tmp_path, content, says):
 def test_letters_come_in_the_alphabets_order(tmp_path):
     for name in ("omega", "Zz", "beta", "alpha", "lambda", "b"):
         (tmp_path / name).mkdir()
-    assert letters.letter_names(tmp_path) == ("alpha", "beta", "lambda", "omega", "Zz", "b")
+    assert folders.letter_names(tmp_path) == ("alpha", "beta", "lambda", "omega", "Zz", "b")
     with pytest.raises(Problem, match="no folder"):
-        letters.letter_names(tmp_path / "none")
+        folders.letter_names(tmp_path / "none")
 
 
 @pytest.mark.parametrize("count", [1, 10, 100])
@@ -328,7 +328,7 @@ def test_training_curves(count, unfrozen):
 def test_feature_plane(classes):
     rng = np.random.default_rng(0)
     points, labels = rng.normal(size=(240, 2)), np.arange(240) % classes
-    names = letters.ALPHABET[:classes]
+    names = folders.ALPHABET[:classes]
     title = "The frozen features of letters of greek_train, tested on letters of greek_custom"
     figure = figures.feature_plane(points, labels, labels < 2, names, (0.34, 0.2), title)
     assert_readable(figure)

@@ -18,10 +18,12 @@ from conftest import HOME
 from test_figures import assert_readable, texts
 from test_gratings import BLUE, GREY, RED_GREEN, coloured, grating, window
 
-from network import datasets, figures, gratings, photos, resnet
+from network import datasets, photos
 from network.files import Problem
+from network.filters import gratings
 from network.model import MyNetwork, save_network
-from network.scene import draw_scene
+from network.resnet import figures, layers
+from network.resnet.scene import draw_scene
 
 PROGRAM = "resnet_filters.py"
 FIGURES = ["ext1_filters", "ext1_responses", "ext1_image", "ext1_analysis"]
@@ -58,7 +60,7 @@ def save_first_layer(path, **changes):
 def models_dir(tmp_path):
     """A folder with what ships: known filters in place of the learned, and a digit network."""
     folder = tmp_path / "models"
-    save_first_layer(folder / resnet.SHIPPED)
+    save_first_layer(folder / layers.SHIPPED)
     torch.manual_seed(0)
     save_network(folder / "mnist_network.pth", MyNetwork())
     return folder
@@ -114,7 +116,7 @@ def test_all_at_once(look, picture, tmp_path):
     assert done.returncode == 0 and done.stderr == ""
     assert done.stdout.startswith("ResNet(\n  (conv1): Conv2d(3, 64, kernel_size=(7, 7)")
     assert "\nresnet18: 11,181,642 parameters\n" in done.stdout  # with ten classes
-    assert f"learned on CIFAR-10 ({tmp_path}/models/{resnet.SHIPPED}, test accuracy 91.23%)" in (
+    assert f"learned on CIFAR-10 ({tmp_path}/models/{layers.SHIPPED}, test accuracy 91.23%)" in (
         done.stdout.replace("\\", "/")
     )
     assert "\nimage: mi$ne_{$.png, 45×30 pixels\n" in done.stdout
@@ -168,7 +170,7 @@ def test_responses_are_the_networks_convolution(look, quick, models_dir, size, t
     assert look("--weights", "cifar10", "--image", tmp_path / "noise.png").returncode == 0
     weights, responses = quick["colour_filters_and_responses"][:2]
     conv1 = torchvision.models.resnet18(num_classes=10).conv1
-    conv1.weight.data = torch.load(models_dir / resnet.SHIPPED)["conv1.weight"]
+    conv1.weight.data = torch.load(models_dir / layers.SHIPPED)["conv1.weight"]
     np.testing.assert_array_equal(weights, conv1.weight.detach())
     # Normalised by what the file says.
     mean, std = (torch.tensor(v)[:, None, None] for v in ([0.5, 0.4, 0.3], [0.25, 0.2, 0.3]))
@@ -188,10 +190,10 @@ def test_responses_are_the_networks_convolution(look, quick, models_dir, size, t
 
 
 def test_printing_the_network():
-    network = resnet.empty("resnet50")
-    text = resnet.describe(network)
+    network = layers.empty("resnet50")
+    text = layers.describe(network)
     lines = text.splitlines()
-    whole = resnet.describe(network, full=True)
+    whole = layers.describe(network, full=True)
     assert whole == str(torchvision.models.resnet50())
     assert {line for line in lines if "…" not in line} <= set(whole.splitlines())
     more = [line.strip() for line in lines if "…" in line]
@@ -201,7 +203,7 @@ def test_printing_the_network():
     blocks = [block for stage in (network.layer1, network.layer2) for block in stage[1:]]
     counted = sum(int(line.split()[-2].replace(",", "")) for line in more[:2])
     assert counted == sum(p.numel() for block in blocks for p in block.parameters())
-    (one,) = [line for line in resnet.describe(resnet.empty("resnet18")).splitlines() if "…" in line
+    (one,) = [line for line in layers.describe(layers.empty("resnet18")).splitlines() if "…" in line
               and "73,984" in line]  # fmt: skip
     assert one.strip() == "… 1 more BasicBlock block, 73,984 parameters"
 
@@ -226,7 +228,7 @@ def test_a_state_dict_of_ones_own(look, quick, resnet18_state, picture, tmp_path
     np.testing.assert_array_equal(filters, resnet18_state["conv1.weight"])
     # As ImageNet's networks normalise.
     pixels = photos.read_image(picture)
-    values = (pixels[3, 4] / 255 - resnet.MEAN) / resnet.STD
+    values = (pixels[3, 4] / 255 - layers.MEAN) / layers.STD
     np.testing.assert_allclose(quick["image_channels"][1][:, 3, 4], values, atol=1e-5)
     assert look("--weights", path, "--model", "resnet18", "--image", picture).returncode == 0
     line = error_line(look("--weights", path, "--model", "resnet50", "--image", picture))
@@ -241,7 +243,7 @@ def is_parameter(name):
 def test_a_state_dict_among_other_things(resnet18_state, key, tmp_path):
     older = {n: v for n, v in resnet18_state.items() if not n.endswith("num_batches_tracked")}
     torch.save({key: older, "epoch": 3}, tmp_path / "whole.pth")
-    layer = resnet.read_first_layer(tmp_path / "whole.pth", None)
+    layer = layers.read_first_layer(tmp_path / "whole.pth", None)
     assert layer.model == "resnet18" and layer.network.fc.out_features == 5
     assert layer.source == "resnet18 of whole.pth"
 
@@ -249,7 +251,7 @@ def test_a_state_dict_among_other_things(resnet18_state, key, tmp_path):
 def test_a_whole_network_with_what_it_learned(resnet18_state, tmp_path):
     facts = {"model": "resnet18", "dataset": "CIFAR-10", "mean": [0.1, 0.2, 0.3], "std": [1, 1, 2]}
     torch.save({"state_dict": resnet18_state, **facts}, tmp_path / "whole.pth")
-    layer = resnet.read_first_layer(tmp_path / "whole.pth", None)
+    layer = layers.read_first_layer(tmp_path / "whole.pth", None)
     assert layer.source == "resnet18, learned on CIFAR-10" and layer.network.fc.out_features == 5
     np.testing.assert_allclose(layer.mean, facts["mean"])
     assert layer.normalise(np.full((2, 3, 3), 255, np.uint8))[2, 0, 0] == pytest.approx(0.35)
@@ -284,7 +286,7 @@ def test_weights_that_do_not_fit(look, resnet18_state, picture, models_dir, tmp_
         ({first: torch.zeros(64, 3, 5, 5)}, "no weights of a ResNet"),
         ({"mean": "grey"}, "no finite numbers"),
         ({"std": [0.2, 0, 0.2]}, "no finite numbers"),
-        ({first: torch.full(resnet.SHAPE, torch.inf)}, "no finite numbers"),
+        ({first: torch.full(layers.SHAPE, torch.inf)}, "no finite numbers"),
     ):
         save_first_layer(path, **changes)
         assert words in complaint()
@@ -312,8 +314,8 @@ def test_no_connection(look, quick, models_dir, cache, picture):
     assert quick["colour_filters"][-1].endswith("(resnet18, learned on CIFAR-10)")
     line = error_line(look("--weights", "imagenet", "--model", "resnet34", "--image", picture))
     assert "ImageNet weights of resnet34 are not in" in line and "--weights cifar10" in line
-    (models_dir / resnet.SHIPPED).unlink()
-    assert resnet.SHIPPED in error_line(look("--image", picture))
+    (models_dir / layers.SHIPPED).unlink()
+    assert layers.SHIPPED in error_line(look("--image", picture))
     assert not any(cache.iterdir())
     assert time.monotonic() - start < 30
 
@@ -354,7 +356,7 @@ def server(monkeypatch, resnet18_state, tmp_path):
 
 def test_downloads(server, cache, resnet18_state, tmp_path, capfd):
     def load():
-        return resnet.first_layer("imagenet", "resnet18", tmp_path)
+        return layers.first_layer("imagenet", "resnet18", tmp_path)
 
     server.way = "cut"
     with pytest.raises(Problem, match="could not be downloaded"):
@@ -380,7 +382,7 @@ def test_a_download_that_hangs(server, cache, monkeypatch, tmp_path, capfd):
     server.way = "hang"
     start = time.monotonic()
     with pytest.raises(Problem, match="timed out"):
-        resnet.first_layer("imagenet", "resnet18", tmp_path)
+        layers.first_layer("imagenet", "resnet18", tmp_path)
     assert time.monotonic() - start < 10
     assert list(cache.iterdir()) == []
     capfd.readouterr()
@@ -444,7 +446,7 @@ def test_without_the_digit_network(look, quick, models_dir, picture):
 
 def test_a_layer_of_nothing(look, models_dir, picture, tmp_path):
     """Weights of zero, as some filters of real networks nearly are: figures and all."""
-    save_first_layer(models_dir / resnet.SHIPPED, **{"conv1.weight": torch.zeros(resnet.SHAPE)})
+    save_first_layer(models_dir / layers.SHIPPED, **{"conv1.weight": torch.zeros(layers.SHAPE)})
     done = look("--weights", "cifar10", "--image", picture)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^findings: 0 of 64 filters", done.stdout, re.M)
@@ -528,13 +530,13 @@ def test_the_scene_has_edges_of_many_angles_and_colours():
 
 def test_the_shipped_filters_are_learned():
     """Not speckle: oriented or of one colour far more often than random ones."""
-    path = HOME / "models" / resnet.SHIPPED
+    path = HOME / "models" / layers.SHIPPED
     if not path.exists():
         pytest.skip(f"{path} does not ship yet: resnet_filters.py --train makes it")
     assert path.stat().st_size < 100_000
-    layer = resnet.read_first_layer(path, None)
+    layer = layers.read_first_layer(path, None)
     tuning = gratings.measure(layer.filters_on_rgb)
-    random = gratings.measure(np.random.default_rng(0).normal(size=resnet.SHAPE))
+    random = gratings.measure(np.random.default_rng(0).normal(size=layers.SHAPE))
     assert np.mean(np.isin(tuning.kind, (0, 1, 3))) > 0.4
     assert np.mean(np.isin(random.kind, (0, 1, 3))) == 0
     assert np.median(tuning.form) > 2 * np.median(random.form)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from network.filters import smoothness
+from network.filters.operators import smoothness
 
 # What a filter must have to be of a kind; set before any learned filter was looked at. One half
 # each: more of it than of all else together.

@@ -25,8 +25,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from network.command import notice, short
-from network.files import Problem, names_beside
+from network.cli import notice, short
+from network.files import Problem, name_beside
 from network.model import MyNetwork
 from network.training import REPORT, evaluate, train
 
@@ -256,7 +256,7 @@ class Results:
             ) from None
 
     def _set_aside(self):
-        for aside in names_beside(self.path):
+        for aside in name_beside(self.path):
             with suppress(FileExistsError):
                 open(aside, "x").close()  # takes the name, so that no other run does
                 break

@@ -12,11 +12,11 @@ import torch.nn.functional as F
 import torchvision
 from tqdm import tqdm
 
-from network.command import notice, short
+from network.cli import notice, short
 from network.datasets import load_cifar10
 from network.files import Problem, whole_file
 from network.model import parameter_count, set_aside_better
-from network.resnet import MEAN, SHIPPED, STD
+from network.resnet.layers import MEAN, SHIPPED, STD
 
 SIZE = 64  # pixels along each side of the enlarged images
 BATCH_SIZE = 128
@@ -76,7 +76,7 @@ def learn_first_layer(model, epochs, device, options):
         (first, {"conv1.weight": state["conv1.weight"], **facts}),
         (whole, {"state_dict": state, **facts}),
     ):
-        set_aside_better(path, of_test, facts["dataset"])
+        notice(set_aside_better(path, of_test, facts["dataset"]))
         with whole_file(path) as file:
             torch.save(content, file)
     unfinished.unlink(missing_ok=True)

@@ -12,10 +12,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from network.command import HOME, notice, short
-from network.figures import thumbnail
-from network.files import Problem, image_files
-from network.photos import NoInk, normalise, read_character
+from network.cli import HOME, notice, short
+from network.files import Problem
+from network.photos import NoInk, image_files, normalise, read_character, thumbnail
 
 ALPHABET = (
     *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"),

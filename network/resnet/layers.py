@@ -14,7 +14,7 @@ import torch
 import torchvision
 from torch import nn
 
-from network.command import notice, short
+from network.cli import notice, short
 from network.datasets import downloading
 from network.files import Problem
 from network.model import parameter_count, read_weights

@@ -1,0 +1,241 @@
+"""What every program does on the command line: options, errors in one line, exit status.
+
+A program reads its options before it imports what takes seconds, so that --help is there at once:
+
+    if __name__ == "__main__":
+        options = parse_options()
+
+    with cli.loading():
+        import torch
+        …
+
+    if __name__ == "__main__":
+        cli.run(main, options)
+"""
+
+import argparse
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+from network.files import Problem
+
+# Folders are looked for beside the scripts, so that a script runs from anywhere.
+HOME = Path(__file__).resolve().parent.parent
+MAX_SEED = 2**32 - 1  # the largest that all of Python's, NumPy's and torch's generators take
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Tells an option's default where there is one to tell."""
+
+    def _get_help_string(self, action):
+        if action.default in (None, False, []):
+            return action.help
+        return super()._get_help_string(action)
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser with the options that programs share, and errors of one line."""
+
+    def __init__(self, description):
+        super().__init__(description=description, formatter_class=HelpFormatter, allow_abbrev=False)
+
+    def add_folders(self, *kinds):
+        """Adds --data-dir, --models-dir and --figures-dir, or those of them that are named."""
+        purposes = {
+            "data": "data sets, read and downloaded",
+            "models": "trained weights, read and written",
+            "figures": "where the figures go",
+        }
+        for kind in kinds:
+            self.add_argument(
+                f"--{kind}-dir", type=path_name, default=HOME / kind, help=purposes[kind]
+            )
+
+    def add_device(self):
+        """Adds --device; see `choose_device`."""
+        self.add_argument(
+            "--device", default="auto", help="auto (cuda, then mps, then cpu) or one of these"
+        )
+
+    def add_seed(self):
+        """Adds --seed."""
+        self.add_argument(
+            "--seed", type=whole_number(0, MAX_SEED), default=0, help="makes a run repeatable"
+        )
+
+    def add_dataset(self, purpose):
+        """Adds --dataset: which digits, and what for."""
+        self.add_argument(
+            "--dataset",
+            choices=("auto", "mnist", "drawn"),
+            default="auto",
+            help=f"digits {purpose}; auto: MNIST from disk, else downloaded, else drawn by "
+            "network/pen.py",
+        )
+
+    def add_weights(self):
+        """Adds --weights; see `weights_path`."""
+        self.add_argument(
+            "--weights",
+            type=path_name,
+            help="a trained network (default: mnist_network.pth in the folder of models)",
+        )
+
+    def add_pictures(self, purpose):
+        """Adds any number of pictures and folders of pictures, and what for."""
+        self.add_argument(
+            "pictures", nargs="*", type=path_name, metavar="IMAGE or FOLDER", help=purpose
+        )
+
+    def error(self, message):
+        """One line instead of argparse's usage and error."""
+        self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+
+
+def path_name(text):
+    """An argparse type: a path. An empty one would mean the working folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty, name a file or folder")
+    return Path(text)
+
+
+def whole_number(least, most=2**31 - 1):
+    """An argparse type: a whole number from `least` to `most`."""
+
+    def parse(text):
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is too small, the least is {least}")
+        if value > most:
+            raise argparse.ArgumentTypeError(f"{value} is too large, the most is {most}")
+        return value
+
+    return parse
+
+
+def number(least, below=float("inf")):
+    """An argparse type: a number from `least` on and below `below`."""
+
+    def parse(text):
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+        if not least <= value < below:  # false for nan, too
+            limits = f"at least {least:g}" + (f" and below {below:g}" if below < 1e9 else "")
+            raise argparse.ArgumentTypeError(f"{text} is out of range, it must be {limits}")
+        return value
+
+    return parse
+
+
+def choose_device(name):
+    """The torch device of that name; `auto` takes the fastest there is.
+
+    Raises:
+        Problem: there is no such device here.
+    """
+    import torch  # takes seconds, and options are read without it
+
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    found = [kind for kind in present if present[kind]] + ["cpu"]
+    if name == "auto":
+        name = found[0]
+    if name.split(":")[0] in found:
+        try:
+            device = torch.device(name)
+            torch.zeros(1, device=device)
+            return device
+        except RuntimeError:  # such as cuda:7
+            pass
+    raise Problem(f"no device {name!r} here; there is {', '.join(found)}, or leave --device out")
+
+
+def weights_path(options):
+    """The weights that --weights names, else those that mnist_train.py leaves."""
+    return options.weights or options.models_dir / "mnist_network.pth"
+
+
+def notice(text):
+    """Tells the user something, if there is anything, on standard error: it is no result."""
+    if text:
+        print(text, file=sys.stderr, flush=True)
+
+
+def complain(problem):
+    """Tells of a problem in one line, in the form that all of a program's errors have."""
+    notice(f"{Path(sys.argv[0]).name}: error: {problem}")
+
+
+def print_files(paths):
+    """Lists the files that a program wrote, if any."""
+    if paths:
+        print("\nwritten:", *map(short, paths), sep="\n  ")
+
+
+def short(path):
+    """A path as seen from the working folder, if it lies below that."""
+    try:
+        return Path(path).resolve().relative_to(Path.cwd())
+    except (ValueError, OSError):
+        return Path(path)
+
+
+@contextmanager
+def loading():
+    """Around a program's slow imports: a library that does not load ends it with one line."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("network"):
+            raise  # ours: a fault of this project
+        reason = f"{error}; python -m pip install -r requirements.txt"
+    except (ImportError, OSError, RuntimeError) as error:
+        # What a library says when one of its own files does not load: libGL, a DLL, torch beside
+        # a torchvision of another build.
+        if (getattr(error, "name", None) or "").startswith("network"):
+            raise
+        reason = " ".join(str(error).split())
+        if "libGL" in reason or "libgthread" in reason:
+            reason += (
+                "; install opencv-python-headless in place of opencv-python, or the system's "
+                "package for it (Debian, Ubuntu: apt install libgl1 libglib2.0-0)"
+            )
+        else:
+            reason = f"a library does not load: {reason}; see Troubles in README.md"
+    else:
+        return
+    complain(reason)
+    sys.exit(2)
+
+
+def run(main, options):
+    """Runs a program's `main` and ends the process with its exit status (None counts as 0).
+
+    A `Problem` becomes one line and its status, a file that the system refuses one line and 2,
+    Ctrl-C one line and 130. Anything else is a fault of this project, and keeps its traceback.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # A console that cannot show β should not stop a program; IDLE's and Jupyter's show all.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        status = main(options)
+    except Problem as problem:
+        complain(problem)
+        status = problem.status
+    except KeyboardInterrupt as stop:
+        notice(": ".join(filter(None, (f"{Path(sys.argv[0]).name}: stopped", str(stop)))))
+        status = 130
+    except OSError as error:
+        if error.filename is None:
+            raise
+        complain(
+            f"{error.filename}: {error.strerror}; check the name, and who may read or write it"
+        )
+        status = 2
+    sys.exit(status)

@@ -1,0 +1,226 @@
+"""Tasks 1.B and 1.C: the network as a diagram, and how its training went."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, Rectangle
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
+
+from network.plots import BLUE, GREY, ORANGE
+
+SHEET = 0.55  # from one feature map of a stack to the next, sideways and upwards
+ENTRY = 0.1  # height of one entry of a vector
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A tensor on its way through a network."""
+
+    operations: tuple  # texts of what made it, in order
+    parameters: int  # weights that these operations have
+    values: np.ndarray  # (C, H, W) or (N,)
+
+    @property
+    def size(self):
+        """Width and height of its block in the diagram."""
+        if self.values.ndim == 1:
+            return 3, len(self.values) * ENTRY
+        channels, height, width = self.values.shape
+        return width + (channels - 1) * SHEET, height + (channels - 1) * SHEET
+
+
+def _stages(network, image):
+    """The tensors through which a network sends an image: recorded while it runs.
+
+    torch.fx follows the network's own `forward`; operations that keep the shape and learn nothing
+    (ReLU, dropout) are told with the one before them.
+    """
+    traced = torch.fx.symbolic_trace(network)
+    modules = dict(traced.named_modules())
+    stages = []
+
+    class Recorder(torch.fx.Interpreter):
+        def run_node(self, node):
+            result = super().run_node(node)
+            if node.op == "output":
+                return result
+            values = result[0].detach().cpu().numpy()
+            module = modules.get(node.target) if node.op == "call_module" else None
+            text = _operation(node, module)
+            parameters = sum(p.numel() for p in module.parameters()) if module else 0
+            if stages and not parameters and stages[-1].values.shape == values.shape:
+                last = stages.pop()
+                stages.append(_Stage((*last.operations, text), last.parameters, values))
+            else:
+                stages.append(_Stage((text,), parameters, values))
+            return result
+
+    with torch.inference_mode():
+        Recorder(traced.eval()).run(image)
+    return stages
+
+
+def _operation(node, module):
+    """A short text for what a node of a network's graph does."""
+    kind = type(module).__name__
+    if kind == "Conv2d":
+        return f"{node.target}\n{'×'.join(map(str, module.kernel_size))} convolution"
+    if kind == "MaxPool2d":
+        return f"{node.target}\n{module.kernel_size}×{module.kernel_size} maximum"
+    if kind == "Dropout2d":
+        return f"dropout {module.p:g}"
+    if kind == "Linear":
+        return f"{node.target}\nfully connected"
+    if node.op == "placeholder":
+        return "input"
+    name = getattr(node.target, "__name__", str(node.target))
+    return {"relu": "ReLU", "log_softmax": "log-softmax"}.get(name, name)
+
+
+def network_diagram(network, image, class_names):
+    """A network as the tensors that one image becomes on its way through it.
+
+    Everything is read off the running network. Feature maps are stacks of sheets in proportion to
+    their height, width and number; vectors are columns of a tenth of a pixel an entry.
+
+    Args:
+        network: takes (1, 1, 28, 28) and returns log-probabilities (1, classes).
+        image: the network's input, (1, 1, 28, 28) float.
+        class_names: one for each output.
+    """
+    stages = _stages(network, image)
+    gap, slot = 7, 19  # between blocks; the least width that a block's text needs
+    tall = max(stage.size[1] for stage in stages)
+    total = sum(max(stage.size[0], slot) + gap for stage in stages) + 9
+    figure = Figure(figsize=(total / 15.5, (tall + 36) / 15.5), layout="constrained")
+    count = f"{sum(p.numel() for p in network.parameters()):,} parameters"
+    figure.suptitle(f"{type(network).__name__}: {count}, and what they make of one image")
+    axis = figure.subplots()
+    axis.set_axis_off()
+    axis.set_aspect("equal")
+    left, end = 0, None  # of the next slot; of the last block drawn
+    for stage in stages:
+        width = stage.size[0]
+        middle = left + max(width, slot) / 2
+        x = middle - width / 2
+        if end is not None:
+            arrow = {"arrowstyle": "-|>", "mutation_scale": 14, "color": GREY}
+            axis.add_patch(FancyArrowPatch((end + 1, 0), (x - 1, 0), **arrow))
+        draw = _draw_maps if stage.values.ndim == 3 else _draw_vector
+        draw(axis, stage, x)
+        shape = " × ".join(map(str, stage.values.shape))
+        axis.text(middle, tall / 2 + 3, shape, ha="center", va="bottom", weight="bold")
+        lines = list(stage.operations)
+        if stage.parameters:
+            lines.append(f"{stage.parameters:,} parameters")
+        axis.text(middle, -tall / 2 - 3, "\n".join(lines), ha="center", va="top", fontsize=11)
+        left, end = left + max(width, slot) + gap, x + width
+    _draw_answer(axis, stages[-1], class_names, end, tall)
+    axis.set_xlim(-2, total)
+    axis.set_ylim(-tall / 2 - 17, tall / 2 + 8)
+    return figure
+
+
+def _edge(stage):
+    """The colour of a block's outline: what has learned its parameters stands out."""
+    return {"fill": False, "ec": BLUE if stage.parameters else GREY, "lw": 0.8}
+
+
+def _draw_maps(axis, stage, x):
+    """Feature maps as a stack of sheets whose left edge is at x, its middle at y = 0."""
+    maps = stage.values
+    _, height, width = maps.shape
+    bottom = -stage.size[1] / 2
+    low, high = maps.min(), maps.max()
+    for channel in reversed(range(len(maps))):  # the first in front
+        left, base = x + SHEET * channel, bottom + SHEET * channel
+        extent = (left, left + width, base, base + height)
+        axis.imshow(maps[channel], cmap="gray", vmin=low, vmax=high, extent=extent)
+        axis.add_patch(Rectangle((left, base), width, height, **_edge(stage)))
+
+
+def _draw_vector(axis, stage, x):
+    """A vector as a column, its first entry on top."""
+    width, height = stage.size
+    extent = (x, x + width, -height / 2, height / 2)
+    axis.imshow(stage.values[:, None], cmap="gray", extent=extent, aspect="auto")
+    axis.add_patch(Rectangle((x, -height / 2), width, height, **_edge(stage)))
+
+
+def _draw_answer(axis, stage, class_names, x, tall):
+    """The last vector enlarged: a bar for the probability of each class."""
+    probabilities = np.exp(stage.values)
+    step = min(tall / len(probabilities), 3.2)
+    half = step * len(probabilities) / 2
+    for side in (-1, 1):
+        axis.plot([x, x + 5], [side * stage.size[1] / 2, side * half], color=GREY, lw=0.8)
+    for index, (name, value) in enumerate(zip(class_names, probabilities, strict=True)):
+        y = half - (index + 0.5) * step
+        colour = ORANGE if value == probabilities.max() else GREY
+        axis.text(x + 6, y, name, va="center", fontsize=4 * step, color=colour)
+        axis.add_patch(Rectangle((x + 9, y - 0.35 * step), 12 * value, 0.7 * step, color=colour))
+
+
+def accuracy_curves(epochs, title):
+    """Training and test accuracy by epoch.
+
+    Args:
+        epochs: a dict for each epoch with "epoch" (1 for the first), "running_accuracy" (while
+            learning), "train_accuracy" and "test_accuracy" (eval mode), all 0 to 1.
+        title: of the figure.
+    """
+    figure = Figure(figsize=(8.5, 5), layout="constrained")
+    axis = figure.subplots()
+    figure.suptitle(title)
+    numbers = [epoch["epoch"] for epoch in epochs]
+    for key, label, colour, style in (
+        ("train_accuracy", "training images, as they are", BLUE, "o-"),
+        ("test_accuracy", "test images", ORANGE, "o-"),
+        ("running_accuracy", "training images, while learning", GREY, "--"),
+    ):
+        values = [epoch[key] for epoch in epochs]
+        axis.plot(numbers, values, style, color=colour, ms=4, label=f"{label}: {values[-1]:.2%}")
+    # The first epochs while learning are so much worse that they would press the rest together.
+    lowest = min(epoch[key] for epoch in epochs for key in ("train_accuracy", "test_accuracy"))
+    axis.set_ylim(1 - 1.5 * (1 - lowest) - 1e-3, 1 + 0.05 * (1 - lowest) + 1e-4)
+    axis.set_xlabel("epoch")
+    axis.set_ylabel("accuracy")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.yaxis.set_major_formatter(PercentFormatter(1))
+    axis.legend(title="after the last epoch", loc="lower right", alignment="left")
+    return figure
+
+
+def loss_curves(batch_losses, batch_size, tests, title):
+    """Training loss by batch with its smooth line, test loss as points.
+
+    Args:
+        batch_losses: the mean loss of each training batch, in order (nats).
+        batch_size: images in a batch.
+        tests: pairs of training images seen, and test loss then.
+        title: of the figure.
+    """
+    figure = Figure(figsize=(8.5, 5), layout="constrained")
+    axis = figure.subplots()
+    figure.suptitle(title)
+    seen = np.arange(1, len(batch_losses) + 1) * batch_size
+    losses = np.asarray(batch_losses)
+    window = max(1, min(101, len(losses) // 10))
+    # Each average is drawn at the middle of its window.
+    smooth = np.convolve(losses, np.ones(window) / window, mode="valid")
+    middle = seen[window // 2 : window // 2 + len(smooth)]
+    axis.plot(seen, losses, ".", ms=2.5, color=BLUE, alpha=0.2, label="training, each batch")
+    axis.plot(middle, smooth, color=BLUE, lw=2, label=f"training, mean of {window} batches")
+    axis.plot(*zip(*tests, strict=True), "o", ms=6, color=ORANGE, label="test, after each epoch")
+    axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_minor_locator(NullLocator())
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1000:,g}"))
+    axis.set_xlabel("training images seen (thousands)")
+    axis.set_ylabel("mean negative log-likelihood (nats)")
+    for handle in axis.legend(loc="upper right").legend_handles:
+        handle.set_alpha(1)
+    return figure

@@ -1,0 +1,1 @@
+"""Task 4: trials of settings, and hypotheses about them."""

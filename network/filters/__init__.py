@@ -1,0 +1,1 @@
+"""Task 2 and extension 1: what small filters are like, and what chance would score."""

@@ -1,0 +1,173 @@
+"""Figures of task 2: filters, what they make of an image, and what in it speaks for an answer."""
+
+import math
+import textwrap
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
+from matplotlib.ticker import PercentFormatter
+
+from network.plots import GREY, INK, ORANGE, bar, panels, show, show_signed
+
+
+def filter_panels(filters, title):
+    """The filters of a first layer, all on one scale.
+
+    Args:
+        filters: (F, n, n).
+        title: of the figure.
+    """
+    columns = 5
+    rows = math.ceil(len(filters) / columns)
+    figure, axes = panels(rows, columns, title)
+    limit = np.abs(filters).max()
+    for index, (axis, weights) in enumerate(zip(axes, filters, strict=False)):
+        shown = show_signed(axis, weights, limit, f"filter {index}")
+    bar(figure, shown, axes, "weight")
+    return figure
+
+
+def filter_table(filters, title):
+    """The filters of a second layer, all on one scale: a row for each, a column for each input.
+
+    Args:
+        filters: (F, C, n, n).
+        title: of the figure.
+    """
+    count, channels, size, _ = filters.shape
+    step = size + 1  # a pixel stays white between two kernels
+    tiles = np.full((count, channels, step, step), np.nan)
+    tiles[:, :, :size, :size] = filters
+    picture = tiles.transpose(0, 2, 1, 3).reshape(count * step, channels * step)[:-1, :-1]
+    wide, tall = max(4, 0.42 * channels + 2.2), 0.42 * count + 1.1
+    figure = Figure(figsize=(wide, tall), layout="constrained")
+    figure.suptitle(textwrap.fill(title, int(wide / 0.125)))
+    axis = figure.subplots()
+    axis.grid(False)
+    axis.spines[:].set_visible(False)
+    axis.tick_params(length=0)
+    shown = show_signed(axis, picture, np.abs(filters).max())
+    axis.set_xticks(np.arange(channels) * step + size // 2, range(channels))
+    axis.set_yticks(np.arange(count) * step + size // 2, range(count))
+    axis.set_xlabel("feature map that it is for")
+    axis.set_ylabel("filter")
+    bar(figure, shown, axis, "weight")
+    return figure
+
+
+def filters_and_responses(image, filters, responses, title):
+    """An image, then each filter beside what it makes of the image.
+
+    Args:
+        image: (28, 28), grey values 0 to 255.
+        filters: (F, n, n), shown on one scale.
+        responses: (F, h, w), shown on another.
+        title: of the figure.
+    """
+    pairs = 3  # in a row
+    rows = math.ceil((len(filters) + 1) / pairs)
+    figure, axes = panels(rows, 2 * pairs, title, width=1.65)
+    show(axes[0], image, "image")
+    limits = np.abs(filters).max(), np.abs(responses).max()
+    for index, (weights, response) in enumerate(zip(filters, responses, strict=True)):
+        left, right = axes[2 * index + 2 : 2 * index + 4]
+        of_filters = show_signed(left, weights, limits[0], f"filter {index}")
+        of_responses = show_signed(right, response, limits[1], f"response {index}")
+    bar(figure, of_filters, axes, "weight", "bottom")
+    bar(figure, of_responses, axes, "response")
+    return figure
+
+
+def maps_and_responses(maps, responses, title):
+    """The feature maps that a layer sees, then what its filters answer to them.
+
+    Args:
+        maps: (C, H, W), from 0 up, shown on one scale.
+        responses: (F, h, w), shown on another.
+        title: of the figure.
+    """
+    columns = 10
+    above = math.ceil(len(maps) / columns)  # rows
+    rows = above + math.ceil(len(responses) / columns)
+    figure, axes = panels(rows, columns, title, width=1.2, height=1.45)
+    for index, (axis, values) in enumerate(zip(axes, maps, strict=False)):
+        show(axis, values * (255 / max(maps.max(), 1e-9)), f"map {index}")
+    below = axes[above * columns :]
+    limit = np.abs(responses).max()
+    for index, (axis, values) in enumerate(zip(below, responses, strict=False)):
+        shown = show_signed(axis, values, limit, f"filter {index}")
+    bar(figure, shown, below, "response")
+    return figure
+
+
+def likenesses(kernels, captions, angles, title):
+    """Each filter with its gradient, beside two kernels to compare it with; all on one scale.
+
+    Args:
+        kernels: (F, 3, n, n), the filter first.
+        captions: three for each filter, of two lines each.
+        angles: (F,), in which direction each filter's weights rise, in degrees, 90 down.
+        title: of the figure.
+    """
+    per_row = 2
+    figure, axes = panels(math.ceil(len(kernels) / per_row), 3 * per_row, title, 1.7, 2.1)
+    size = kernels.shape[-1]
+    limit = np.abs(kernels).max()
+    for index, (triple, angle) in enumerate(zip(kernels, np.deg2rad(angles), strict=True)):
+        trio = axes[3 * index : 3 * index + 3]
+        for axis, kernel, caption in zip(trio, triple, captions[index], strict=True):
+            shown = show_signed(axis, kernel, limit, caption)
+        way = 0.4 * size * np.array([np.cos(angle), np.sin(angle)])
+        tail, head = size // 2 - way, size // 2 + way
+        look = {"arrowstyle": "-|>", "mutation_scale": 16, "lw": 2, "color": INK}
+        trio[0].add_patch(FancyArrowPatch(tail, head, **look))
+    bar(figure, shown, axes, "weight, as a share of the filter's norm", "bottom")
+    return figure
+
+
+def evidence(image, class_names, probabilities, maps, captions, row_labels, title):
+    """An image, its probabilities, and maps of what in it speaks for which class.
+
+    Args:
+        image: (28, 28), grey values 0 to 255.
+        class_names: one for each probability.
+        probabilities: (classes,).
+        maps: (R, C, 28, 28), positive where the image speaks for it; all on one scale.
+        captions: above each column of maps.
+        row_labels: beside each row of maps.
+        title: of the figure.
+    """
+    rows, columns = maps.shape[:2]
+    figure = Figure(figsize=(3 * columns + 3.6, 2.9 * rows + 0.8), layout="constrained")
+    figure.suptitle(title)
+    grid = figure.add_gridspec(rows, columns + 1)
+    seen = figure.add_subplot(grid[0, 0])
+    seen.set_axis_off()
+    show(seen, image, "as the network sees it")
+    bars = figure.add_subplot(grid[1:, 0])
+    best = np.argmax(probabilities)
+    colours = [ORANGE if index == best else GREY for index in range(len(probabilities))]
+    drawn = bars.barh(range(len(probabilities)), probabilities, color=colours)
+    bars.bar_label(
+        drawn, [f"{value:.1%}" if value >= 0.0005 else "" for value in probabilities], padding=4
+    )
+    bars.set_yticks(range(len(class_names)), class_names)
+    bars.invert_yaxis()
+    bars.set_xlim(0, 1.4)  # leaves room for the number behind the longest bar
+    bars.set_xticks([0, 0.5, 1])
+    bars.xaxis.set_major_formatter(PercentFormatter(1))
+    bars.set_title("probability")
+    bars.grid(axis="y", visible=False)
+    limit, axes = np.abs(maps).max(), []
+    for (row, column), _ in np.ndenumerate(maps[:, :, 0, 0]):
+        axis = figure.add_subplot(grid[row, column + 1])
+        shown = show_signed(axis, maps[row, column], limit, captions[column] if row == 0 else "")
+        axis.contour(image, levels=[128], colors=INK, linewidths=1.2)
+        axis.grid(False)
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+        axis.set_ylabel(row_labels[row] if column == 0 else "")
+        axes.append(axis)
+    bar(figure, shown, axes, "nats: red speaks for it, blue against")
+    return figure

@@ -1,0 +1,1 @@
+"""Task 3 and extension 2: folders of letters."""

@@ -1,0 +1,82 @@
+"""Figures of task 3: how letters are learned, and where they lie among the features."""
+
+import math
+import textwrap
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from network.plots import BLUE, GREY, INK, ORANGE
+
+
+def training_curves(epochs, title, unfrozen=None):
+    """Loss and accuracy by epoch, side by side.
+
+    Args:
+        epochs: a dict for each epoch with "epoch" (1 for the first), "train_loss", "test_loss"
+            (nats), "train_accuracy", "test_accuracy" and "running_accuracy" (while learning), all
+            0 to 1.
+        title: of the figure.
+        unfrozen: after which epoch all layers learned, if they did.
+    """
+    figure = Figure(figsize=(11, 5.8), layout="constrained")
+    figure.suptitle(textwrap.fill(title, 85))
+    loss, accuracy = figure.subplots(1, 2)
+    numbers = [epoch["epoch"] for epoch in epochs]
+    for axis, what, form in ((loss, "loss", ".3f"), (accuracy, "accuracy", ".1%")):
+        for key, label, colour, style in (
+            (f"train_{what}", "training letters", BLUE, "o-"),
+            (f"test_{what}", "test letters", ORANGE, "o-"),
+            (f"running_{what}", "distorted, while learning", GREY, "--"),
+        ):
+            if key in epochs[0]:
+                values = [epoch[key] for epoch in epochs]
+                label = f"{label}: {values[-1]:{form}}"
+                axis.plot(numbers, values, style, color=colour, ms=4, label=label)
+        if unfrozen:
+            axis.axvline(unfrozen + 0.5, color=INK, lw=1, ls=":", label="from here, all layers")
+        axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        place = {"loc": "upper left", "bbox_to_anchor": (0, -0.15)}  # below, clear of the curves
+        axis.legend(title="after the last epoch", alignment="left", **place)
+    loss.set_ylim(bottom=0)
+    loss.set_ylabel("mean negative log-likelihood (nats)")
+    accuracy.set_ylabel("accuracy")
+    accuracy.yaxis.set_major_formatter(PercentFormatter(1))
+    return figure
+
+
+def feature_plane(points, labels, is_test, class_names, shares, title):
+    """Features in the plane of their first two principal components, a colour for each class.
+
+    Args:
+        points: (N, 2).
+        labels: (N,).
+        is_test: (N,), whether each is a test image.
+        class_names: one for each label.
+        shares: of the variance that each of both components explains, 0 to 1.
+        title: of the figure.
+    """
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    figure.suptitle(textwrap.fill(title, 70))
+    axis = figure.subplots()
+    points, labels, is_test = (np.asarray(values) for values in (points, labels, is_test))
+    colours = matplotlib.colormaps["tab10" if len(class_names) <= 10 else "gist_rainbow"]
+    step = 1 if len(class_names) <= 10 else 256 // len(class_names)
+    for label, name in enumerate(class_names):
+        colour = colours(label * step)
+        for test, look in ((False, {"marker": "o"}), (True, {"marker": "^", "edgecolor": INK})):
+            of_class = points[(labels == label) & (is_test == test)]
+            axis.scatter(*of_class.T, s=64 if test else 36, color=colour, alpha=0.75, **look)
+        axis.scatter([], [], color=colour, label=name, marker="s")
+    for marker, what in (("o", "training"), ("^", "test")):
+        axis.scatter([], [], color="white", edgecolor=INK, marker=marker, s=50, label=what)
+    axis.set_xlabel(f"first principal component ({shares[0]:.0%} of the variance)")
+    axis.set_ylabel(f"second principal component ({shares[1]:.0%})")
+    axis.legend(loc="upper left", bbox_to_anchor=(1, 1), ncols=math.ceil(len(class_names) / 16))
+    return figure
+
+
+# Of the kinds that gratings.py tells apart, in its order.

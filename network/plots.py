@@ -1,0 +1,172 @@
+"""Every plot of the project: one style, one `save`.
+
+Figures are made without pyplot, so no display is needed and none is opened.
+"""
+
+import io
+import math
+import os
+import textwrap
+
+# Files need Agg alone, whatever backend the environment names; it may not be there.
+os.environ["MPLBACKEND"] = "Agg"
+
+import matplotlib
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from network.files import whole_file
+
+BLUE, ORANGE, GREEN = "#2f6db5", "#d9762b", "#3a8f5b"
+RED, INK, GREY = "#c23b3b", "#22252b", "#8a9099"
+SIGNED = "RdBu_r"  # negative blue, zero white, positive red
+matplotlib.rcdefaults()  # whatever a user's matplotlibrc asks for, TeX for one
+matplotlib.rcParams.update(
+    {
+        "font.size": 12,
+        "text.color": INK,
+        "text.parse_math": False,  # a $ in a file's name is a $
+        "axes.edgecolor": GREY,
+        "axes.labelcolor": INK,
+        "axes.titlesize": 12,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "grid.color": "#e4e6ea",
+        "grid.linewidth": 0.8,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "legend.frameon": False,
+        "figure.titlesize": 14,
+        "figure.titleweight": "bold",
+    }
+)
+
+
+def save(figure, path):
+    """Writes a figure as a PNG, whole or not at all.
+
+    Raises:
+        Problem: the file cannot be written.
+    """
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=130, pil_kwargs={"optimize": True})
+    with whole_file(path) as file:
+        file.write(picture.getvalue())
+
+
+def panels(rows, columns, title, width=1.7, height=1.95):
+    """A figure of image panels without ticks, as (figure, flat list of axes)."""
+    wide = max(3, width * columns + 0.2)  # inches, of which a letter of the title takes 0.125
+    title = textwrap.fill(title, int(wide / 0.125))
+    tall = height * rows + 0.35 * title.count("\n") + 0.6
+    figure = Figure(figsize=(wide, tall), layout="constrained")
+    figure.suptitle(title)
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axis in axes:
+        axis.set_axis_off()
+    return figure, axes
+
+
+def show(axis, image, title="", colour=INK):
+    """A grey image (H, W) of 0 to 255, or a colour one (H, W, 3), with its title above."""
+    axis.imshow(np.asarray(image), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axis.set_title(title, color=colour)
+
+
+def image_grid(images, captions, columns, title):
+    """Images with captions, row by row.
+
+    Args:
+        images: each (28, 28), grey values 0 to 255.
+        captions: a text above each image.
+        columns: images in a row.
+        title: of the figure.
+    """
+    lines = max((caption.count("\n") + 1 for caption in captions), default=1)
+    rows = max(1, math.ceil(len(images) / columns))
+    figure, axes = panels(rows, columns, title, height=1.6 + 0.25 * lines)
+    for axis, image, caption in zip(axes, images, captions, strict=False):
+        show(axis, image, caption)
+    return figure
+
+
+# The measures of a network's diagram, in pixels of its input.
+def confusion(counts, class_names, title):
+    """A confusion matrix: mistakes in colour, right answers as plain numbers.
+
+    Args:
+        counts: (classes, classes), row: true class, column: predicted class.
+        class_names: one for each row.
+        title: of the figure.
+    """
+    counts = np.asarray(counts)
+    size = max(5.5, 0.62 * len(counts) + 1.6)
+    figure = Figure(figsize=(size + 1, size), layout="constrained")
+    axis = figure.subplots()
+    axis.spines[:].set_visible(False)
+    axis.grid(False)
+    axis.set_xticks(np.arange(len(counts) - 1) + 0.5, minor=True)  # lines between the cells
+    axis.set_yticks(np.arange(len(counts) - 1) + 0.5, minor=True)
+    axis.grid(which="minor")
+    figure.suptitle(title)
+    # The right answers would drown the mistakes in any common scale.
+    mistakes = np.where(np.eye(len(counts), dtype=bool), 0, counts)
+    reds = LinearSegmentedColormap.from_list("reds", ["white", "#f3b08c", RED])
+    shown = axis.imshow(mistakes, cmap=reds, vmin=0, vmax=max(1, mistakes.max()))
+    for row, column in np.argwhere(counts > 0):
+        dark = mistakes[row, column] > 0.7 * mistakes.max()
+        look = {"color": "white" if dark else INK}
+        if row == column:
+            look = {"color": GREEN, "weight": "bold"}
+        axis.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", **look)
+    axis.set_xticks(range(len(counts)), class_names)
+    axis.set_yticks(range(len(counts)), class_names)
+    axis.tick_params(which="both", length=0)
+    axis.set_xlabel("answer")
+    axis.set_ylabel("true")
+    bar = figure.colorbar(shown, ax=axis, shrink=0.6, label="mistakes")
+    bar.ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    bar.outline.set_visible(False)
+    return figure
+
+
+def pictures_as_seen(pictures, images, captions, colours, title):
+    """Pictures as given, each beside the 28×28 that the network saw of it.
+
+    Args:
+        pictures: each (H, W, 3) uint8 RGB, any size.
+        images: each (28, 28) uint8.
+        captions: the answer, above each pair.
+        colours: of each caption.
+        title: of the figure.
+    """
+    columns = min(5, len(pictures))
+    rows = math.ceil(len(pictures) / columns)
+    lines = max(caption.count("\n") + 1 for caption in captions)
+    figure, axes = panels(rows, columns, title, width=2.75, height=1.35 + 0.25 * lines)
+    for index, (picture, image) in enumerate(zip(pictures, images, strict=True)):
+        # Both in squares of side 1, the picture in the middle of its own.
+        height, width = np.array(picture.shape[:2]) / max(picture.shape[:2])
+        left, bottom = (1 - width) / 2, (1 - height) / 2
+        show(axes[index], picture, captions[index], colours[index])
+        axes[index].get_images()[0].set_extent((left, left + width, bottom, bottom + height))
+        axes[index].imshow(image, cmap="gray", vmin=0, vmax=255, extent=(1.04, 2.04, 0, 1))
+        axes[index].set(xlim=(-0.06, 2.1), ylim=(-0.02, 1.02))
+    return figure
+
+
+def show_signed(axis, values, limit, title=""):
+    """Values of either sign (H, W) in colours from -limit to limit, with their title above."""
+    axis.set_title(title)
+    return axis.imshow(values, cmap=SIGNED, vmin=-limit, vmax=limit, interpolation="nearest")
+
+
+def bar(figure, shown, axes, label, place="right"):
+    """The colour bar of what was shown, beside these axes or below them."""
+    bar = figure.colorbar(shown, ax=axes, label=label, location=place, shrink=0.7, aspect=30)
+    bar.outline.set_visible(False)
+    figure.get_layout_engine().set(h_pad=0.06)  # or the label's foot leaves the figure
