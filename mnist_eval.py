@@ -34,10 +34,10 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
 
     from network import datasets
     from network.files import Problem
-    from network.model import load_digit_network
     from network.pen import DIGITS
     from network.photos import NoInk, image_files, read_character, thumbnail
     from network.training import predict
+    from network.weights import load_digit_network
 
 SURE = 0.9  # below this probability a figure shows the second guess, too
 SHOWN = 30  # most pictures in figure 1f

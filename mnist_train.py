@@ -49,14 +49,9 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network import datasets, plots
     from network.digits import figures
     from network.files import Problem
-    from network.model import (
-        MyNetwork,
-        network_input,
-        parameter_count,
-        save_network,
-        set_aside_better,
-    )
+    from network.model import MyNetwork, network_input, parameter_count, save_network
     from network.training import REPORT, Recipe, evaluate, measures, train
+    from network.weights import set_aside_better
 
 RECIPES = {"default": Recipe(), "report": REPORT}
 

@@ -57,11 +57,12 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network import datasets, plots
     from network.files import Problem
     from network.filters import gratings, operators
-    from network.model import load_digit_network, parameter_count
+    from network.model import parameter_count
     from network.photos import read_image, thumbnail
     from network.resnet import figures, layers
     from network.resnet.learn import learn_first_layer
     from network.resnet.scene import draw_scene
+    from network.weights import load_digit_network
 
 FIRST = "CIFAR-10's first test image"
 LONGEST = 224  # pixels of the longer side of a picture: what ImageNet's networks were made for

@@ -15,8 +15,9 @@ from tqdm import tqdm
 from network.cli import notice, short
 from network.datasets import load_cifar10
 from network.files import Problem, whole_file
-from network.model import parameter_count, set_aside_better
+from network.model import parameter_count
 from network.resnet.layers import MEAN, SHIPPED, STD
+from network.weights import set_aside_better
 
 SIZE = 64  # pixels along each side of the enlarged images
 BATCH_SIZE = 128
