@@ -116,21 +116,12 @@ def learn(network, training, test, options):
     sample = training.images[:CHECKED], training.labels[:CHECKED]  # enough for a curve
     recipe, unfinished = options.recipe, weights_path(training.dataset, options, "_unfinished")
     history, saved = read_unfinished(unfinished, training, options)
-    batches = math.ceil(len(training.labels) / recipe.batch_size)  # in an epoch
-    state = {}
 
-    def keep():
+    def keep(state):
         known = facts(training, history, options)
         save_network(unfinished, network, **known, images=len(training.labels), training=state)
 
-    def keep_within_epoch(new):
-        state.update(new)
-        if state["done"] % batches:  # after an epoch, its accuracies are still to come
-            keep()
-
-    epochs = train(
-        network, training.images, training.labels, recipe, save=keep_within_epoch, saved=saved
-    )
+    epochs = train(network, training.images, training.labels, recipe, save=keep, saved=saved)
     print(
         f"accuracy by epoch: of the first {len(sample[1]):,} training images and of all "
         f"{len(test.labels):,} test images",
@@ -156,7 +147,6 @@ def learn(network, training, test, options):
             )
             tqdm.write(line, file=sys.stdout)  # goes above the progress bar
             sys.stdout.flush()
-            keep()
     except KeyboardInterrupt:
         if not unfinished.is_file():
             raise
