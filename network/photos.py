@@ -261,7 +261,7 @@ def even_light(picture):
 
 
 def two_tones(values):
-    """How much of the variance of (n,) values lies between two groups of them, 0 to 1 (Otsu 1979)."""
+    """The share of the variance of (n,) values that lies between two groups of them (Otsu 1979)."""
     values = np.sort(values)
     n = np.arange(1, len(values))
     mean = values.mean()
@@ -345,7 +345,7 @@ def strokes(tone, reach, zoom=1):
     body = np.uint8(label == main)
     rim = edge[body > cv2.erode(body, box, borderValue=0)]
     contrast = np.percentile(ink[body > 0], 80)
-    if np.sqrt(rim).mean() < 0.08 * contrast:  # light fades so slowly, ink does not
+    if np.sqrt(np.median(rim)) < 0.08 * contrast:  # light fades so slowly, ink does not
         return ink, 0
     sharp_all_around = np.sqrt(rim).mean() ** 2 / rim.mean()  # 1 if equally sharp everywhere
     kept = keep[label]
