@@ -14,7 +14,7 @@ The way from table to picture:
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -44,7 +44,11 @@ def _read_strokes(name):
 
 
 # See these files for what they mean.
-SKELETONS = _read_strokes("strokes_digits.txt") | _read_strokes("strokes_letters.txt")
+SKELETONS = (
+    _read_strokes("strokes_digits.txt")
+    | _read_strokes("strokes_letters.txt")
+    | _read_strokes("strokes_others.txt")
+)
 
 # The colours of pens, RGB: black, two blues, red, pencil.
 PENS = ((30, 30, 35), (35, 45, 120), (20, 60, 90), (120, 30, 40), (90, 90, 95))
@@ -53,7 +57,7 @@ SAMPLES = 8  # points of the curve for each step between two control points
 FRACTION = 4  # bits of a pixel's coordinate behind the point
 
 
-@cache
+@lru_cache(2000)
 def _curve(strokes):
     """The curve through a skeleton's control points, as a matrix: it is linear in them.
 
@@ -132,7 +136,12 @@ def draw(character, rng, size=64, hand=None):
         (size, size) uint8, ink 255, paper 0; all ink lies inside the frame.
     """
     hand = hand or Hand.any(rng)
-    curve, ends = _written(character, hand, rng)
+    return draw_strokes(way_of(character, hand.taste), rng, size, hand)
+
+
+def draw_strokes(strokes, rng, size, hand):
+    """Draws any strokes, given as in the files of ways of writing; else as `draw`."""
+    curve, ends = _written(strokes, hand, rng)
 
     # Room on the paper: the longer side takes part of the frame, anywhere in it.
     low, high = curve.min(0), curve.max(0)
@@ -158,9 +167,9 @@ def draw(character, rng, size=64, hand=None):
     return cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)
 
 
-def _written(character, hand, rng):
+def _written(strokes, hand, rng):
     """The pen's path: (M, 2) points, about 1 high, and where each stroke begins and ends in it."""
-    points, weights, owner, tips, ends = _curve(way_of(character, hand.taste))
+    points, weights, owner, tips, ends = _curve(strokes)
     # The hand misses its aim: each point a little, each stroke as a whole.
     noise = rng.normal(0, hand.wobble, (2, *points.shape))
     points = points + noise[0] + noise[1][owner]
@@ -221,8 +230,29 @@ def drawn_digits(count, seed, progress=None):
     images = np.empty((count, 28, 28), np.uint8)
     for i in progress(range(count)) if progress else range(count):
         ink = draw(DIGITS[labels[i]], rng)
-        images[i] = photos.fit(ink / np.float32(255))
+        images[i] = photos.fit(scanned(ink, rng))
     return images, labels
+
+
+def scanned(ink, rng):
+    """Ink (H, W) uint8 as it comes out of a form reader: (h, w) float32 from 0 to 1.
+
+    They stretch digits to their field, and store them in few pixels, often black and white.
+    """
+    ink = np.float32(ink) / 255
+    side = 64 if rng.random() < 0.5 else rng.integers(18, 40)
+    width = np.exp(rng.normal(0, 0.12))
+    if rng.random() < 0.2:
+        x, y, w, h = cv2.boundingRect(np.uint8(ink > 0))
+        ink = ink[y : y + h, x : x + w]
+        width = (h / w) ** rng.uniform(0, 1)
+    h, w = ink.shape
+    scale = side / max(h, w)
+    size = max(8, round(w * scale * width)), max(8, round(h * scale))
+    ink = cv2.resize(ink, size, interpolation=cv2.INTER_AREA)
+    if rng.random() < 0.3:
+        ink = np.float32(ink > 0.5)
+    return np.pad(ink, 2)
 
 
 def shipped():

@@ -104,7 +104,7 @@ def train(network, images, labels, recipe, prepare=network_input, progress=True)
                 if recipe.augment:
                     x = random_affine(x, distortion)
                 log_probabilities = learner(prepare(x))
-                loss = F.nll_loss(log_probabilities, y)
+                loss = loss_of(log_probabilities, y)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -125,6 +125,16 @@ def train(network, images, labels, recipe, prepare=network_input, progress=True)
         bar.close()
         for layer, p in dropouts.items():
             layer.p = p
+
+
+def loss_of(log_probabilities, labels):
+    """Mean negative log-likelihood in nats of log-probabilities (B, classes) and labels (B,).
+
+    Of what is none of the classes (label −1) all classes should be equally probable (outlier
+    exposure: Hendrycks et al. 2019): its loss is the mean over the classes.
+    """
+    of_label = log_probabilities.gather(1, labels.clamp(min=0)[:, None]).squeeze(1)
+    return -torch.where(labels < 0, log_probabilities.mean(1), of_label).mean()
 
 
 def _curriculum(progress):
