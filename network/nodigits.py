@@ -12,11 +12,12 @@ import cv2
 import numpy as np
 
 from network import photos
-from network.pen import DIGITS, SKELETONS, Hand, draw, draw_strokes, scanned
+from network.pen import DIGITS, SKELETONS, Hand, draw, draw_many, draw_strokes, scanned
 
 # Greek letters that are written like a digit would teach the network to doubt the digit.
 LIKE_DIGITS = ("delta", "epsilon", "zeta", "theta")
 CHARACTERS = tuple(name for name in SKELETONS if name not in DIGITS + LIKE_DIGITS)
+CHARACTERS += ("alpha", "beta", "gamma", "eta") * 2  # the commonest beside digits: more of them
 SIDE = 64  # pixels
 
 
@@ -57,7 +58,7 @@ def _drawn(strokes, rng):
 
 
 def blot(rng):
-    """A filled shape, wider than a 1 and without a digit's strokes, plain or with a texture."""
+    """A shape that lies, filled or not, plain or with a texture."""
     canvas = np.zeros((SIDE, SIDE), np.uint8)
     angles = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 12)))
     if rng.random() < 0.3:
@@ -69,6 +70,9 @@ def blot(rng):
         cv2.fillPoly(canvas, [corners], 255)
     else:
         cv2.polylines(canvas, [corners], True, 255, int(rng.integers(3, 9)))
+    _, _, width, height = cv2.boundingRect(canvas)
+    if height > width:  # upright it may be a 1 by a thick pen
+        canvas = np.ascontiguousarray(canvas.T)
     return canvas if rng.random() < 0.4 else np.uint8(canvas * _clouds(rng))
 
 
@@ -87,22 +91,27 @@ def _clouds(rng):
 KINDS = {character: 0.37, number: 0.25, scribble: 0.12, lines: 0.08, blot: 0.12, clouds: 0.06}
 
 
-def drawn(count, seed):
+def drawn(count, seed, progress=None):
     """Draws what is no digit.
 
     Args:
         count: how many images.
         seed: the same seed draws the same images.
+        progress: wraps the iterable of blocks, such as tqdm.
 
     Returns:
         (count, 28, 28) uint8, white on black.
     """
-    rng = np.random.default_rng(seed)
-    images = np.zeros((count, 28, 28), np.uint8)
-    kinds = rng.choice(len(KINDS), count, p=list(KINDS.values()))
-    for i, kind in enumerate(kinds):
-        while not images[i].any():  # clouds may be empty
+    kinds = np.random.default_rng(seed).choice(len(KINDS), count, p=list(KINDS.values()))
+    return draw_many(_draw_kinds, kinds, seed, progress)
+
+
+def _draw_kinds(kinds, rng):
+    """Draws one image of each of these kinds (N,), by number: (N, 28, 28) uint8."""
+    images = np.zeros((len(kinds), 28, 28), np.uint8)
+    for image, kind in zip(images, kinds, strict=True):
+        while not image.any():
             ink = list(KINDS)[kind](rng)
-            with contextlib.suppress(photos.NoInk):
-                images[i] = photos.fit(scanned(ink, rng)) if ink.any() else 0
+            with contextlib.suppress(photos.NoInk):  # clouds may be empty
+                image[:] = photos.fit(scanned(ink, rng)) if ink.any() else 0
     return images

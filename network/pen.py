@@ -12,7 +12,10 @@ The way from table to picture:
     photograph  the same as pen on paper before a camera
 """
 
+import multiprocessing
+import os
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
@@ -53,6 +56,7 @@ SKELETONS = (
 # The colours of pens, RGB: black, two blues, red, pencil.
 PENS = ((30, 30, 35), (35, 45, 120), (20, 60, 90), (120, 30, 40), (90, 90, 95))
 
+BLOCK = 1000  # images that are drawn in one go
 SAMPLES = 8  # points of the curve for each step between two control points
 FRACTION = 4  # bits of a pixel's coordinate behind the point
 
@@ -110,7 +114,7 @@ class Hand:
         return cls(
             taste=rng.random(),
             slant=rng.normal(0.12, 0.22),
-            aspect=np.exp(np.clip(rng.normal(0, 0.28), -0.5, 0.6)),
+            aspect=np.exp(np.clip(rng.normal(0, 0.28), -0.5, 0.7)),
             wobble=0.025 * np.exp(rng.normal(0, 0.4)),
             pen=np.clip(0.125 * np.exp(rng.normal(0, 0.5)), 0.03, 0.34),
         )
@@ -225,13 +229,38 @@ def drawn_digits(count, seed, progress=None):
     Returns:
         images (count, 28, 28) uint8, white on black; labels (count,) int64.
     """
-    rng = np.random.default_rng(seed)
-    labels = rng.permutation(np.arange(count) % 10)
-    images = np.empty((count, 28, 28), np.uint8)
-    for i in progress(range(count)) if progress else range(count):
-        ink = draw(DIGITS[labels[i]], rng)
-        images[i] = photos.fit(scanned(ink, rng))
-    return images, labels
+    labels = np.random.default_rng(seed).permutation(np.arange(count) % 10)
+    return draw_many(_digits, labels, seed, progress), labels
+
+
+def _digits(labels, rng):
+    """Draws digits with these labels (N,): (N, 28, 28) uint8."""
+    return np.stack([photos.fit(scanned(draw(DIGITS[label], rng), rng)) for label in labels])
+
+
+def draw_many(draw_some, items, seed, progress=None):
+    """Draws images in blocks of 1,000, on all cores if there are many.
+
+    Args:
+        draw_some: makes (N, 28, 28) uint8 of N items and a np.random.Generator.
+        items: what to draw, an array with an entry for each image.
+        seed: the same seed draws the same images, on however many cores.
+        progress: wraps the iterable of blocks, such as tqdm.
+
+    Returns:
+        (len(items), 28, 28) uint8.
+    """
+    starts = range(0, len(items), BLOCK)
+    blocks = [items[start : start + BLOCK] for start in starts]
+    rngs = [np.random.default_rng([seed, start]) for start in starts]
+    progress = progress or iter
+    if len(blocks) < 10 or os.cpu_count() == 1:  # a process takes a second or two to start
+        images = list(progress(map(draw_some, blocks, rngs)))
+    else:
+        context = multiprocessing.get_context("spawn")  # the only one that all systems have
+        with ProcessPoolExecutor(min(os.cpu_count(), len(blocks) // 5), context) as pool:
+            images = list(progress(pool.map(draw_some, blocks, rngs)))
+    return np.concatenate(images or [np.empty((0, 28, 28), np.uint8)])
 
 
 def scanned(ink, rng):
@@ -242,7 +271,7 @@ def scanned(ink, rng):
     ink = np.float32(ink) / 255
     side = 64 if rng.random() < 0.5 else rng.integers(18, 40)
     width = np.exp(rng.normal(0, 0.12))
-    if rng.random() < 0.2:
+    if rng.random() < 0.25:
         x, y, w, h = cv2.boundingRect(np.uint8(ink > 0))
         ink = ink[y : y + h, x : x + w]
         width = (h / w) ** rng.uniform(0, 1)

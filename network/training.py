@@ -62,7 +62,7 @@ class Epoch:
 
     number: int  # 1 for the first
     losses: list  # mean loss of each training batch, in nats
-    running_accuracy: float  # share of right answers while learning: dropout and augmentation on
+    running_accuracy: float  # right answers of those labelled, with dropout and augmentation
     seconds: float  # spent on learning, evaluations not counted
     cpu_seconds: float  # the same as CPU time of the calling thread
 
@@ -136,6 +136,7 @@ def train(
     optimizer = optimizer or make_optimizer(learner, recipe)
     batches = math.ceil(len(images) / recipe.batch_size)  # in an epoch
     steps = recipe.epochs * batches
+    labelled = (labels >= 0).float().mean().item()  # share that can be right, see `exposure_loss`
     parts = {"network": network, "learner": learner, "optimizer": optimizer}
     done, order, losses, correct = 0, None, None, None
     if saved:
@@ -195,7 +196,7 @@ def train(
                 done += 1
                 bar.update(len(batch))
                 if step % 20 == 0 and not bar.disable:
-                    share = correct.item() / ((step + 1) * recipe.batch_size)
+                    share = correct.item() / ((step + 1) * recipe.batch_size * labelled)
                     bar.set_postfix_str(f"loss {losses[step]:.3f}, accuracy {share:.1%}", False)
                 if save:
                     random = random_state(device)
@@ -205,7 +206,8 @@ def train(
             of_batches = losses.tolist()  # waits for a GPU to finish, so that the time is right
             seconds, cpu_seconds = time.perf_counter() - start, time.thread_time() - cpu_start
             network.eval()
-            yield Epoch(number, of_batches, correct.item() / len(images), seconds, cpu_seconds)
+            share = correct.item() / (len(images) * labelled)
+            yield Epoch(number, of_batches, share, seconds, cpu_seconds)
             if save:  # by now the caller has taken note of this epoch
                 save(state())
                 last_save = time.monotonic()
