@@ -22,7 +22,24 @@ def parse_options():
     )
     parser.add_weights()
     parser.add_dataset("to test on")
-    return parser.parse_args()
+    pages = parser.add_argument_group("pages of many digits")
+    pages.add_argument(
+        "--page",
+        action="store_true",
+        help="the pictures show many digits each, read row by row; without any picture, those in "
+        "data/pages",
+    )
+    pages.add_argument(
+        "--turn",
+        type=int,
+        choices=(0, 90, 180, 270),
+        help="degrees by which to turn the pictures clockwise first (default: as they read best)",
+    )
+    pages.add_argument("--json", type=cli.path_name, metavar="FILE", help="what was read, and where")
+    options = parser.parse_args()
+    if not options.page and (options.turn is not None or options.json):
+        parser.error("--turn and --json go with --page")
+    return options
 
 
 if __name__ == "__main__":
@@ -47,6 +64,12 @@ def main(options):
     device = cli.choose_device(options.device)
     network = load_digit_network(cli.weights_path(options), device)
     written = []
+    if options.page:
+        from network.pages.report import read_pages
+
+        status, written = read_pages(network, device, options)
+        cli.print_files(written)
+        return status
     if not options.pictures:
         written += run_test_set(network, device, options)  # 1.E
     status, paths = recognise(network, device, options)  # 1.F
