@@ -7,30 +7,62 @@ WORK = 6_000_000  # pixels; larger pictures are shrunk to it
 
 
 def page_ink(picture):
-    """How much darker each pixel is than the paper around it.
+    """How much darker each pixel is than the paper around it; what is not paper has no ink.
 
     Args:
         picture: (H, W, 3) uint8 RGB.
 
     Returns:
-        (H, W) uint8: 0 for paper, 255 for black on white; and the noise of the paper, on that
-        scale.
+        (H, W) uint8: 0 for paper, 255 for black on white; and the least that stands out from the
+        paper's noise, on that scale.
     """
     h, w = picture.shape[:2]
     small = min(1, 500 / max(h, w))
     size = max(1, round(w * small)), max(1, round(h * small))
-    paper = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    given = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     k = max(size) // 14 | 1
     # Closing fills what is darker and narrower than k, and leaves the edges of wider things.
-    paper = cv2.morphologyEx(cv2.medianBlur(paper, 3), cv2.MORPH_CLOSE, np.ones((k, k), np.uint8))
+    paper = cv2.morphologyEx(cv2.medianBlur(given, 3), cv2.MORPH_CLOSE, np.ones((k, k), np.uint8))
+    sheet = cv2.resize(sheet_in(paper, given), (w, h), interpolation=cv2.INTER_NEAREST)
     paper = cv2.resize(cv2.GaussianBlur(paper, (0, 0), 1), (w, h))
     bright = cv2.divide(picture, cv2.max(paper, 24), scale=255)  # (H, W, 3): 255 for paper
     red, green, blue = cv2.split(bright)
     ink = 255 - cv2.min(cv2.min(red, green), blue)  # coloured ink is dark in one colour at least
-    sample = np.float32(ink[:: max(1, h // 500), :: max(1, w // 500)])
+    step = max(1, max(h, w) // 700)
+    sample = np.float32(ink[::step, ::step][sheet[::step, ::step] > 0])
     base = np.median(sample)
     noise = 1.48 * np.median(np.abs(sample - base))
-    return cv2.subtract(ink, float(base)), noise
+    return cv2.subtract(ink, float(base)) * sheet, max(5 * noise, 16)
+
+
+def sheet_in(paper, picture):
+    """Where the paper is: (h, w) uint8, from the brightness without ink and with it, (h, w, 3).
+
+    Paper is smooth, so are the shadows on it, and these have its colour. Whatever else reaches
+    the frame is a table, or what lies on it.
+    """
+    h, w = paper.shape[:2]
+    box = np.ones((3, 3), np.uint8)
+    high, low = np.float32(cv2.dilate(paper, box)), np.float32(cv2.erode(paper, box))
+    smooth = cv2.erode(np.uint8((low > 0.86 * high - 5).all(2)), np.ones((5, 5), np.uint8))
+    dark = np.float32((picture < 0.92 * np.float32(paper) - 3).any(2))
+    smooth &= np.uint8(cv2.blur(dark, (25, 25)) < 0.3)  # writing is thinner than wood's grain
+    _, label, boxes, _ = cv2.connectedComponentsWithStats(smooth, connectivity=4)
+    size = boxes[:, 4].copy()
+    size[0] = 0
+    main = size.argmax()
+    total = [np.bincount(label.ravel(), channel.ravel()) for channel in cv2.split(paper)]
+    ratio = np.stack(total, 1) / np.maximum(size, 1)[:, None]
+    ratio /= np.maximum(ratio[main], 1)
+    same = (ratio.min(1) > 0.25) & (ratio.max(1) < 1.15) & (np.ptp(ratio, axis=1) < 0.12)
+    same &= size > 0.004 * h * w
+    same[main] = True
+    sheet = cv2.morphologyEx(np.uint8(same[label]), cv2.MORPH_CLOSE, np.ones((21, 21), np.uint8))
+    if sheet.mean() < 0.3:
+        return np.ones_like(sheet)
+    _, label, _, _ = cv2.connectedComponentsWithStats(1 - sheet, connectivity=4)
+    rim = np.concatenate([label[0], label[-1], label[:, 0], label[:, -1]])
+    return 1 - np.uint8(np.isin(label, rim[rim > 0]))
 
 
 def long_parts(mask):

@@ -67,8 +67,7 @@ def read_page(picture, network, device, turn=None):
     if scale < 1:
         size = round(width * scale), round(height * scale)
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    ink, noise = inks.page_ink(picture)
-    least = max(5 * noise, 16)
+    ink, least = inks.page_ink(picture)
     mask = np.uint8(ink > least)
     lines = inks.long_parts(mask)
     angle = inks.lean(lines) if lines.any() else 0
