@@ -261,8 +261,8 @@ def _photograph(sheet, rng):
     move = cv2.getPerspectiveTransform(np.float32(corners + (w / 2, h / 2)), np.float32(seen))
     if edges:
         table = np.float32(rng.uniform(20, 150) * rng.uniform(0.6, 1, 3))
-        wood = cv2.resize(np.float32(rng.normal(0, 6, (h // 8, 1))), (w, h))
-        back = np.float32(table + wood[..., None])
+        wood = cv2.resize(np.float32(rng.normal(1, 0.08, (h // 8, 1))), (w, h))
+        back = table * wood[..., None]
         picture = cv2.warpPerspective(sheet, move, (w, h), flags=cv2.INTER_AREA)
         whole = np.ones((h, w), np.float32)
         whole = cv2.warpPerspective(whole, move, (w, h))[..., None]

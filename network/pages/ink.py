@@ -23,7 +23,8 @@ def page_ink(picture):
     k = max(size) // 14 | 1
     # Closing fills what is darker and narrower than k, and leaves the edges of wider things.
     paper = cv2.morphologyEx(cv2.medianBlur(given, 3), cv2.MORPH_CLOSE, np.ones((k, k), np.uint8))
-    sheet = cv2.resize(sheet_in(paper, given), (w, h), interpolation=cv2.INTER_NEAREST)
+    sheet = sheet_in(paper, given)
+    sheet = cv2.resize(sheet, (w, h), interpolation=cv2.INTER_NEAREST)
     paper = cv2.resize(cv2.GaussianBlur(paper, (0, 0), 1), (w, h))
     bright = cv2.divide(picture, cv2.max(paper, 24), scale=255)  # (H, W, 3): 255 for paper
     red, green, blue = cv2.split(bright)
@@ -32,7 +33,7 @@ def page_ink(picture):
     sample = np.float32(ink[::step, ::step][sheet[::step, ::step] > 0])
     base = np.median(sample)
     noise = 1.48 * np.median(np.abs(sample - base))
-    return cv2.subtract(ink, float(base)) * sheet, max(5 * noise, 16)
+    return cv2.subtract(ink, float(base)) * sheet, max(5 * noise, 16), sheet
 
 
 def sheet_in(paper, picture):
@@ -51,13 +52,21 @@ def sheet_in(paper, picture):
     size = boxes[:, 4].copy()
     size[0] = 0
     main = size.argmax()
-    total = [np.bincount(label.ravel(), channel.ravel()) for channel in cv2.split(paper)]
-    ratio = np.stack(total, 1) / np.maximum(size, 1)[:, None]
-    ratio /= np.maximum(ratio[main], 1)
-    same = (ratio.min(1) > 0.25) & (ratio.max(1) < 1.15) & (np.ptp(ratio, axis=1) < 0.12)
-    same &= size > 0.004 * h * w
-    same[main] = True
-    sheet = cv2.morphologyEx(np.uint8(same[label]), cv2.MORPH_CLOSE, np.ones((21, 21), np.uint8))
+    grain = np.abs(picture - cv2.blur(np.float32(picture), (9, 9))).mean(2) / (high.mean(2) + 10)
+
+    def look(k):  # the mean colour of a region, and how grainy it is
+        return paper[label == k].mean(0), np.median(grain[label == k])
+
+    colour, plain = look(main)
+    same = np.arange(len(size)) == main
+    for k in np.flatnonzero(size > 0.004 * h * w):
+        other, rough = look(k)
+        ratio = other / np.maximum(colour, 1)
+        shade = ratio.min() > 0.25 and ratio.max() < 1.15 and np.ptp(ratio) < 0.12
+        same[k] |= shade and rough < 2 * plain + 0.002
+    # What lies between parts of the sheet is sheet; what lies between it and the frame is not.
+    sheet = np.pad(np.uint8(same[label]), 21)
+    sheet = cv2.morphologyEx(sheet, cv2.MORPH_CLOSE, np.ones((21, 21), np.uint8))[21:-21, 21:-21]
     if sheet.mean() < 0.3:
         return np.ones_like(sheet)
     _, label, _, _ = cv2.connectedComponentsWithStats(1 - sheet, connectivity=4)

@@ -1,0 +1,253 @@
+"""The ink of a page → its characters: pieces of strokes joined, digits that touch parted."""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from network import photos
+
+SLANTS = (-0.5, -0.25, 0, 0.25, 0.5)  # of the cuts that are tried between touching digits
+
+
+@dataclass
+class Pieces:
+    """The connected parts of a page's ink, N of them."""
+
+    ink: np.ndarray  # (H, W) uint8
+    label: np.ndarray  # (H, W) int32: a piece's index + 1; 0 for paper and specks
+    box: np.ndarray  # (N, 4) left, top, right, bottom
+    area: np.ndarray  # (N,) pixels
+    peak: np.ndarray  # (N,) how dark it is, 0 to 255
+
+    def turned(self, turn):
+        """The same, turned clockwise by a multiple of 90 degrees."""
+        quarter = -turn // 90
+        return replace(
+            self,
+            ink=np.rot90(self.ink, quarter),
+            label=np.rot90(self.label, quarter),
+            box=turn_boxes(self.box, self.ink.shape, turn),
+        )
+
+
+def turn_boxes(boxes, shape, turn):
+    """Boxes (N, 4) left, top, right, bottom, in a picture of (H, W) that is turned clockwise."""
+    h, w = shape
+    left, top, right, bottom = boxes.T
+    if turn == 90:
+        left, top, right, bottom = h - bottom, left, h - top, right
+    elif turn == 180:
+        left, top, right, bottom = w - right, h - bottom, w - left, h - top
+    elif turn == 270:
+        left, top, right, bottom = top, w - right, bottom, w - left
+    return np.stack([left, top, right, bottom], 1)
+
+
+def find_pieces(ink, mask):
+    """Connected ink. What is faint beside the darkest of its own piece is left out."""
+    count, label, _, _ = cv2.connectedComponentsWithStats(mask)
+    limit = np.uint8(0.4 * darkness(ink, label, count, 0.9))
+    limit[0] = 255
+    count, label, stats, _ = cv2.connectedComponentsWithStats(np.uint8(ink > limit[label]))
+    peak = darkness(ink, label, count, 0.8)
+    left, top, width, height, area = stats.T
+    good = (np.maximum(width, height) >= 6) & (area >= 10)
+    good[0] = False
+    number = np.flatnonzero(good)
+    if len(number) > 5000:  # a picture of something else; the largest are more than enough
+        number = np.sort(number[np.argsort(-area[number])[:5000]])
+    index = np.zeros(count, np.int32)
+    index[number] = np.arange(1, len(number) + 1)
+    box = np.stack([left, top, left + width, top + height], 1)[number]
+    return Pieces(ink, index[label], box, area[number], peak[number])
+
+
+def darkness(ink, label, count, share):
+    """A quantile of each component's ink, (count,), to 4 of 255."""
+    inside = np.flatnonzero(label)
+    bins = label.ravel()[inside] * 64 + (ink.ravel()[inside] >> 2)
+    sums = np.bincount(bins, minlength=64 * count).reshape(count, 64).cumsum(1)
+    return 4 * (sums < share * sums[:, -1:]).sum(1) + 2
+
+
+def usual_size(pieces):
+    """The usual longer side of a character in pixels: a median in which much ink counts more."""
+    side = longer_side(pieces.box)
+    weight = np.minimum(pieces.area, side**2 / 4) * pieces.peak
+    weight = weight * (side < 0.5 * max(pieces.ink.shape))
+    order = np.argsort(side)
+    total = weight[order].cumsum()
+    return float(side[order][np.searchsorted(total, total[-1] / 2)])
+
+
+def longer_side(boxes):
+    """(N,) of boxes (N, 4)."""
+    return np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
+
+
+def hull(boxes):
+    """The box around boxes (…, n, 4)."""
+    return np.concatenate([boxes[..., :2].min(-2), boxes[..., 2:].max(-2)], -1)
+
+
+def own_ink(pieces, group):
+    """The ink of a group of pieces, (h, w) float32 of 0 to 1, without what else is around."""
+    left, top, right, bottom = hull(pieces.box[group])
+    label = pieces.label[top:bottom, left:right]
+    own = label == group[0] + 1
+    for k in group[1:]:
+        own |= label == k + 1
+    around = cv2.dilate(np.uint8(own), np.ones((3, 3), np.uint8))  # its soft edges, too
+    around[(label > 0) & ~own] = 0
+    ink = pieces.ink[top:bottom, left:right] * around
+    return np.minimum(ink / np.float32(pieces.peak[group].max()), 1)
+
+
+class Characters:
+    """The characters of a page, as groups of pieces or parts of one, and what they read as.
+
+    Args:
+        pieces: the page's `Pieces`, upright.
+        classify: (n, 28, 28) uint8 → (n, 10) probabilities.
+        tall: the usual longer side of a character.
+    """
+
+    def __init__(self, pieces, classify, tall):
+        self.pieces, self.classify, self.tall = pieces, classify, tall
+        side = longer_side(pieces.box)
+        self.body = (side > 0.4 * tall) & (side < 5 * tall)
+        usual = np.median(pieces.peak[self.body]) if self.body.any() else 0
+        self.body &= pieces.peak > 0.3 * usual
+        self.groups = {int(k): [int(k)] for k in np.flatnonzero(self.body)}
+
+    def read(self, groups):
+        """The probabilities (n, 10) of groups of pieces."""
+        if not groups:
+            return np.zeros((0, 10), np.float32)
+        return self.classify([photos.fit(own_ink(self.pieces, group)) for group in groups])
+
+    def join(self):
+        """Joins pieces that make a character together."""
+        pieces, tall = self.pieces, self.tall
+        box = np.float32(pieces.box)
+        side = longer_side(box)
+        usable = np.flatnonzero((side > 0.12 * tall) & (side < 1.5 * tall))
+        pairs = near_pairs(box, usable, 0.25 * tall)
+        if not len(pairs):
+            return
+        # In each pair the second is the smaller; it joins the larger, if that is a body.
+        area = pieces.area
+        swap = area[pairs[:, 0]] < area[pairs[:, 1]]
+        pairs[swap] = pairs[swap][:, ::-1]
+        pairs = pairs[self.body[pairs[:, 0]]]
+        a, b = box[pairs[:, 0]], box[pairs[:, 1]]
+        whole = hull(np.stack([a, b], 1))
+        gap_x = np.maximum(a[:, 0] - b[:, 2], b[:, 0] - a[:, 2]).clip(0)
+        gap_y = np.maximum(a[:, 1] - b[:, 3], b[:, 1] - a[:, 3]).clip(0)
+        overlap = np.minimum(a[:, 2], b[:, 2]) - np.maximum(a[:, 0], b[:, 0])
+        overlap = overlap / np.minimum(a[:, 2] - a[:, 0], b[:, 2] - b[:, 0])
+        high = whole[:, 3] - whole[:, 1]
+        fits = (high < 1.5 * tall) & (whole[:, 2] - whole[:, 0] < 1.3 * tall)
+        fits &= pieces.peak[pairs[:, 1]] > 0.3 * pieces.peak[pairs[:, 0]]
+        over = fits & (overlap > 0.5) & (gap_y < 0.25 * tall)
+        beside = fits & (np.hypot(gap_x, gap_y) < 0.12 * tall) & ~over
+        good = over | beside
+        pairs, over, small = pairs[good], over[good], side[pairs[good][:, 1]] < 0.5 * tall
+        apart = np.hypot(gap_x, gap_y)[good]
+        if not len(pairs):
+            return
+        p = self.read([[a] for a in pairs[:, 0]] + [[b] for b in pairs[:, 1]])
+        first, second = p.max(1).reshape(2, -1)
+        together = self.read([list(pair) for pair in pairs]).max(1)
+        flat = (pieces.box[pairs[:, 1]][:, 3] - pieces.box[pairs[:, 1]][:, 1]) < 0.4 * tall
+        alone = np.where(small | flat, np.minimum(first, 0.5), np.minimum(first, second))
+        accept = (together > 0.95 * alone) & (over | small | flat | (together > 0.9))
+        accept &= ~(~(small | flat) & (alone > 0.9))
+        taken = {}
+        for k in np.argsort(apart):
+            if not accept[k]:
+                continue
+            a, b = (taken.get(int(n), int(n)) for n in pairs[k])
+            if a == b or a not in self.groups:
+                continue
+            group = self.groups[a] + self.groups.pop(b, [b])
+            l, t, r, bottom = hull(pieces.box[group])
+            if bottom - t > 1.5 * tall:
+                self.groups.setdefault(b, [b])
+                continue
+            self.groups[a] = group
+            for n in group:
+                taken[n] = a
+
+    def part(self):
+        """Cuts what is too wide where both halves read better; returns inks and boxes."""
+        found = [(own_ink(self.pieces, g), hull(self.pieces.box[g])) for g in self.groups.values()]
+        for _ in range(3):
+            p = self.classify([photos.fit(ink) for ink, _ in found]).max(1)
+            wide = [
+                n
+                for n, (ink, _) in enumerate(found)
+                if ink.shape[1] > 0.9 * max(self.tall, ink.shape[0]) and p[n] < 0.9
+            ]
+            cuts = [(n, halves) for n in wide for halves in cut(*found[n], self.tall)]
+            if not cuts:
+                break
+            flat = [photos.fit(ink) for _, halves in cuts for ink, _ in halves]
+            good = self.classify(flat).max(1).reshape(-1, 2).min(1)
+            best = {}
+            for (n, halves), value in zip(cuts, good, strict=True):
+                if value > max(0.9, p[n]) and value > best.get(n, (0,))[0]:
+                    best[n] = value, halves
+            if not best:
+                break
+            found = [half for n, one in enumerate(found) for half in (best[n][1] if n in best else [one])]
+        return found
+
+
+def near_pairs(box, index, far):
+    """Pairs (m, 2) of the boxes named in `index` that are less than `far` apart."""
+    found = []
+    left, top, right, bottom = box[index].T
+    for start in range(0, len(index), 500):
+        rows = np.s_[start : start + 500, None]
+        apart = np.maximum(left[rows] - right, left - right[rows])
+        near = apart < far
+        apart = np.maximum(top[rows] - bottom, top - bottom[rows])
+        near &= apart < far
+        i, j = np.nonzero(near)
+        i += start
+        found.append(np.stack([i, j], 1)[i < j])
+    return index[np.concatenate(found)] if found else np.zeros((0, 2), int)
+
+
+def cut(ink, box, tall):
+    """Ways to part ink in two, left and right, where it is thinnest along a slanted line."""
+    h, w = ink.shape
+    x = np.arange(w)
+    ways = []
+    least = max(3, int(0.15 * tall))
+    for slant in SLANTS:
+        shift = np.round((h / 2 - np.arange(h)) * slant).astype(int)  # of the cut in each row
+        columns = x[None] + shift[:, None]
+        valid = (columns >= 0) & (columns < w)
+        cost = np.where(valid, np.take_along_axis(ink, columns.clip(0, w - 1), 1), 0).sum(0)
+        middle = cost[least : w - least]
+        if not len(middle):
+            continue
+        smooth = cv2.blur(middle[None], (5, 1))[0]
+        # The two thinnest places that are not beside each other.
+        first = int(smooth.argmin())
+        rest = smooth.copy()
+        rest[max(0, first - least) : first + least] = np.inf
+        for at in {first, int(rest.argmin())}:
+            at += least
+            side = x[None] < at + shift[:, None]
+            halves = []
+            for half in (ink * side, ink * ~side):
+                l, t, hw, hh = cv2.boundingRect(np.uint8(half > 0.25))
+                halves.append((half[t : t + hh, l : l + hw], np.array(
+                    [box[0] + l, box[1] + t, box[0] + l + hw, box[1] + t + hh])))
+            if all(b[3] - b[1] > 0.35 * tall for _, b in halves):
+                ways.append(halves)
+    return ways
