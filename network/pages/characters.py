@@ -44,8 +44,14 @@ def turn_boxes(boxes, shape, turn):
     return np.stack([left, top, right, bottom], 1)
 
 
-def find_pieces(ink, mask):
-    """Connected ink. What is faint beside the darkest of its own piece is left out."""
+def find_pieces(ink, mask, lines):
+    """Connected ink. What is faint beside the darkest of its own piece is left out.
+
+    Args:
+        ink: (H, W) uint8.
+        mask: where there is any, (H, W) uint8 of 0 and 1.
+        lines: where printed lines were; what is left of them makes no piece.
+    """
     count, label, _, _ = cv2.connectedComponentsWithStats(mask)
     limit = np.uint8(0.4 * darkness(ink, label, count, 0.9))
     limit[0] = 255
@@ -54,6 +60,9 @@ def find_pieces(ink, mask):
     left, top, width, height, area = stats.T
     good = (np.maximum(width, height) >= 6) & (area >= 10)
     good[0] = False
+    if lines.any():
+        beside = np.bincount(label.ravel(), cv2.dilate(lines, np.ones((7, 7), np.uint8)).ravel())
+        good &= beside < 0.7 * area
     number = np.flatnonzero(good)
     if len(number) > 5000:  # a picture of something else; the largest are more than enough
         number = np.sort(number[np.argsort(-area[number])[:5000]])
@@ -131,77 +140,70 @@ class Characters:
         """Joins pieces that make a character together."""
         pieces, tall = self.pieces, self.tall
         box = np.float32(pieces.box)
-        side = longer_side(box)
-        usable = np.flatnonzero((side > 0.12 * tall) & (side < 1.5 * tall))
-        pairs = near_pairs(box, usable, 0.25 * tall)
-        if not len(pairs):
-            return
-        # In each pair the second is the smaller; it joins the larger, if that is a body.
-        area = pieces.area
-        swap = area[pairs[:, 0]] < area[pairs[:, 1]]
+        side, height = longer_side(box), box[:, 3] - box[:, 1]
+        pairs = near_pairs(box, np.flatnonzero(side > 0.1 * tall), 0.25 * tall)
+        # In each pair the first is the larger, and a body.
+        swap = pieces.area[pairs[:, 0]] < pieces.area[pairs[:, 1]]
         pairs[swap] = pairs[swap][:, ::-1]
         pairs = pairs[self.body[pairs[:, 0]]]
         a, b = box[pairs[:, 0]], box[pairs[:, 1]]
-        whole = hull(np.stack([a, b], 1))
-        gap_x = np.maximum(a[:, 0] - b[:, 2], b[:, 0] - a[:, 2]).clip(0)
-        gap_y = np.maximum(a[:, 1] - b[:, 3], b[:, 1] - a[:, 3]).clip(0)
-        overlap = np.minimum(a[:, 2], b[:, 2]) - np.maximum(a[:, 0], b[:, 0])
-        overlap = overlap / np.minimum(a[:, 2] - a[:, 0], b[:, 2] - b[:, 0])
-        high = whole[:, 3] - whole[:, 1]
-        fits = (high < 1.5 * tall) & (whole[:, 2] - whole[:, 0] < 1.3 * tall)
-        fits &= pieces.peak[pairs[:, 1]] > 0.3 * pieces.peak[pairs[:, 0]]
-        over = fits & (overlap > 0.5) & (gap_y < 0.25 * tall)
-        beside = fits & (np.hypot(gap_x, gap_y) < 0.12 * tall) & ~over
-        good = over | beside
-        pairs, over, small = pairs[good], over[good], side[pairs[good][:, 1]] < 0.5 * tall
-        apart = np.hypot(gap_x, gap_y)[good]
+        left, top, right, bottom = hull(np.stack([a, b], 1)).T
+        gap = np.hypot(
+            np.maximum(a[:, 0] - b[:, 2], b[:, 0] - a[:, 2]).clip(0),
+            np.maximum(a[:, 1] - b[:, 3], b[:, 1] - a[:, 3]).clip(0),
+        )
+        shared = np.minimum(a[:, 2], b[:, 2]) - np.maximum(a[:, 0], b[:, 0])
+        over = shared > 0.5 * np.minimum(a[:, 2] - a[:, 0], b[:, 2] - b[:, 0])
+        good = (bottom - top < 1.5 * tall) & (right - left < 1.3 * tall)
+        good &= pieces.peak[pairs[:, 1]] > 0.3 * pieces.peak[pairs[:, 0]]
+        good &= gap < np.where(over, 0.25, 0.12) * tall
+        pairs, gap, over = pairs[good], gap[good], over[good]
         if not len(pairs):
             return
-        p = self.read([[a] for a in pairs[:, 0]] + [[b] for b in pairs[:, 1]])
-        first, second = p.max(1).reshape(2, -1)
-        together = self.read([list(pair) for pair in pairs]).max(1)
-        flat = (pieces.box[pairs[:, 1]][:, 3] - pieces.box[pairs[:, 1]][:, 1]) < 0.4 * tall
-        alone = np.where(small | flat, np.minimum(first, 0.5), np.minimum(first, second))
-        accept = (together > 0.95 * alone) & (over | small | flat | (together > 0.9))
-        accept &= ~(~(small | flat) & (alone > 0.9))
-        taken = {}
-        for k in np.argsort(apart):
-            if not accept[k]:
+        alone = self.read([[n] for n in pairs.ravel()]).max(1).reshape(-1, 2)
+        together = self.read(pairs.tolist()).max(1)
+        part = height[pairs].min(1) < 0.65 * tall  # no digit by itself, however it reads
+        accept = np.where(part, together > 0.6 * alone[:, 0], together > alone.min(1) + 0.3)
+        accept &= part | over | (together > 0.9)
+        home = {}  # the group of each piece that has joined one
+        for k in np.argsort(gap):
+            first, second = (home.get(n, n) for n in pairs[k].tolist())
+            if not accept[k] or first == second or first not in self.groups:
                 continue
-            a, b = (taken.get(int(n), int(n)) for n in pairs[k])
-            if a == b or a not in self.groups:
-                continue
-            group = self.groups[a] + self.groups.pop(b, [b])
-            l, t, r, bottom = hull(pieces.box[group])
-            if bottom - t > 1.5 * tall:
-                self.groups.setdefault(b, [b])
-                continue
-            self.groups[a] = group
-            for n in group:
-                taken[n] = a
+            group = self.groups[first] + self.groups.get(second, [second])
+            whole = hull(pieces.box[group])
+            if whole[3] - whole[1] < 1.5 * tall and whole[2] - whole[0] < 1.3 * tall:
+                self.groups.pop(second, None)
+                self.groups[first] = group
+                home.update(dict.fromkeys(group, first))
 
     def part(self):
         """Cuts what is too wide where both halves read better; returns inks and boxes."""
         found = [(own_ink(self.pieces, g), hull(self.pieces.box[g])) for g in self.groups.values()]
+        usual = np.median([ink.shape[1] for ink, _ in found if ink.shape[0] > 0.6 * self.tall])
         for _ in range(3):
             p = self.classify([photos.fit(ink) for ink, _ in found]).max(1)
             wide = [
                 n
                 for n, (ink, _) in enumerate(found)
-                if ink.shape[1] > 0.9 * max(self.tall, ink.shape[0]) and p[n] < 0.9
+                if ink.shape[1] > max(1.4 * usual, 0.6 * self.tall, 0.7 * ink.shape[0])
             ]
-            cuts = [(n, halves) for n in wide for halves in cut(*found[n], self.tall)]
+            cuts = [(n, *way) for n in wide for way in cut(*found[n], self.tall)]
             if not cuts:
                 break
-            flat = [photos.fit(ink) for _, halves in cuts for ink, _ in halves]
+            flat = [photos.fit(ink) for _, _, halves in cuts for ink, _ in halves]
             good = self.classify(flat).max(1).reshape(-1, 2).min(1)
             best = {}
-            for (n, halves), value in zip(cuts, good, strict=True):
-                if value > max(0.9, p[n]) and value > best.get(n, (0,))[0]:
+            for (n, thick, halves), value in zip(cuts, good, strict=True):
+                width = found[n][0].shape[1]
+                obvious = thick < 1.5 and width > 1.6 * usual
+                if value > 0.9 and (p[n] < 0.9 or obvious) and value > best.get(n, (0,))[0]:
                     best[n] = value, halves
             if not best:
                 break
-            found = [half for n, one in enumerate(found) for half in (best[n][1] if n in best else [one])]
+            found = [
+                half for n, one in enumerate(found) for half in (best[n][1] if n in best else [one])
+            ]
         return found
 
 
@@ -222,10 +224,15 @@ def near_pairs(box, index, far):
 
 
 def cut(ink, box, tall):
-    """Ways to part ink in two, left and right, where it is thinnest along a slanted line."""
+    """Ways to part ink in two, left and right, where it is thinnest along a slanted line.
+
+    Each is how much ink is cut, in widths of a stroke, and the halves as (ink, box).
+    """
     h, w = ink.shape
     x = np.arange(w)
     ways = []
+    mask = np.uint8(ink > 0.5)
+    stroke = 2 * mask.sum() / max(1, (mask - cv2.erode(mask, np.ones((3, 3), np.uint8))).sum())
     least = max(3, int(0.15 * tall))
     for slant in SLANTS:
         shift = np.round((h / 2 - np.arange(h)) * slant).astype(int)  # of the cut in each row
@@ -249,5 +256,5 @@ def cut(ink, box, tall):
                 halves.append((half[t : t + hh, l : l + hw], np.array(
                     [box[0] + l, box[1] + t, box[0] + l + hw, box[1] + t + hh])))
             if all(b[3] - b[1] > 0.35 * tall for _, b in halves):
-                ways.append(halves)
+                ways.append((smooth[at - least] / stroke, halves))
     return ways

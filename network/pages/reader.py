@@ -76,7 +76,7 @@ def read_page(picture, network, device, turn=None):
         lines = inks.lines_of(lines)
         ink = ink * (1 - lines)
         mask = np.uint8(ink > least)
-    pieces = find_pieces(ink, mask)
+    pieces = find_pieces(ink, mask, lines)
     if not len(pieces.box):
         return Reading([], [], turn or 0)
     tall = usual_size(pieces)
