@@ -53,7 +53,7 @@ def find_pieces(ink, mask, lines):
         lines: where printed lines were; what is left of them makes no piece.
     """
     count, label, _, _ = cv2.connectedComponentsWithStats(mask)
-    limit = np.uint8(0.4 * darkness(ink, label, count, 0.9))
+    limit = np.uint8(0.33 * darkness(ink, label, count, 0.9))
     limit[0] = 255
     count, label, stats, _ = cv2.connectedComponentsWithStats(np.uint8(ink > limit[label]))
     peak = darkness(ink, label, count, 0.8)
@@ -162,7 +162,12 @@ class Characters:
             return
         alone = self.read([[n] for n in pairs.ravel()]).max(1).reshape(-1, 2)
         together = self.read(pairs.tolist()).max(1)
-        part = height[pairs].min(1) < 0.65 * tall  # no digit by itself, however it reads
+        # No digit by itself, however it reads: what is low, or beside a taller one like its shadow.
+        part = height[pairs].min(1) < 0.65 * tall
+        wide = box[pairs[:, 1], 2] - box[pairs[:, 1], 0]
+        part |= (gap < 0.06 * tall) & (wide < 0.3 * tall) & (
+            height[pairs[:, 1]] < 0.85 * height[pairs[:, 0]]
+        )
         accept = np.where(part, together > 0.6 * alone[:, 0], together > alone.min(1) + 0.3)
         accept &= part | over | (together > 0.9)
         home = {}  # the group of each piece that has joined one
@@ -178,26 +183,37 @@ class Characters:
                 home.update(dict.fromkeys(group, first))
 
     def part(self):
-        """Cuts what is too wide where both halves read better; returns inks and boxes."""
+        """Cuts what is too wide or too high where both halves read better.
+
+        Returns a list of inks, (h, w) float32 of 0 to 1, and boxes.
+        """
         found = [(own_ink(self.pieces, g), hull(self.pieces.box[g])) for g in self.groups.values()]
         usual = np.median([ink.shape[1] for ink, _ in found if ink.shape[0] > 0.6 * self.tall])
         for _ in range(3):
             p = self.classify([photos.fit(ink) for ink, _ in found]).max(1)
-            wide = [
-                n
-                for n, (ink, _) in enumerate(found)
-                if ink.shape[1] > max(1.4 * usual, 0.6 * self.tall, 0.7 * ink.shape[0])
-            ]
-            cuts = [(n, *way) for n in wide for way in cut(*found[n], self.tall)]
+            cuts = []
+            for n, (ink, box) in enumerate(found):
+                h, w = ink.shape
+                if w > max(1.4 * usual, 0.6 * self.tall, 0.7 * h):
+                    ways = cut(ink, box, self.tall)
+                elif h > 1.6 * self.tall:
+                    flipped = cut(np.ascontiguousarray(ink.T), box[[1, 0, 3, 2]], self.tall)
+                    ways = [
+                        (thick, [(half.T, part[[1, 0, 3, 2]]) for half, part in halves])
+                        for thick, halves in flipped
+                    ]
+                else:
+                    continue
+                # A network may be sure of two digits as one; two are wider than high.
+                most = 1.7 if p[n] < 0.9 else 1.2 * (w > h > 0.6 * self.tall)
+                cuts += [(n, halves) for thick, halves in ways if thick < most]
             if not cuts:
                 break
-            flat = [photos.fit(ink) for _, _, halves in cuts for ink, _ in halves]
+            flat = [photos.fit(ink) for _, halves in cuts for ink, _ in halves]
             good = self.classify(flat).max(1).reshape(-1, 2).min(1)
             best = {}
-            for (n, thick, halves), value in zip(cuts, good, strict=True):
-                width = found[n][0].shape[1]
-                obvious = thick < 1.5 and width > 1.6 * usual
-                if value > 0.9 and (p[n] < 0.9 or obvious) and value > best.get(n, (0,))[0]:
+            for (n, halves), value in zip(cuts, good, strict=True):
+                if value > max(0.9, best.get(n, (0,))[0]):
                     best[n] = value, halves
             if not best:
                 break
@@ -231,18 +247,18 @@ def cut(ink, box, tall):
     h, w = ink.shape
     x = np.arange(w)
     ways = []
-    mask = np.uint8(ink > 0.5)
+    mask = np.uint8(ink > 0.3)
     stroke = 2 * mask.sum() / max(1, (mask - cv2.erode(mask, np.ones((3, 3), np.uint8))).sum())
     least = max(3, int(0.15 * tall))
     for slant in SLANTS:
         shift = np.round((h / 2 - np.arange(h)) * slant).astype(int)  # of the cut in each row
         columns = x[None] + shift[:, None]
         valid = (columns >= 0) & (columns < w)
-        cost = np.where(valid, np.take_along_axis(ink, columns.clip(0, w - 1), 1), 0).sum(0)
+        cost = np.where(valid, np.take_along_axis(mask, columns.clip(0, w - 1), 1), 0).sum(0)
         middle = cost[least : w - least]
         if not len(middle):
             continue
-        smooth = cv2.blur(middle[None], (5, 1))[0]
+        smooth = cv2.blur(np.float32(middle[None]), (5, 1))[0]
         # The two thinnest places that are not beside each other.
         first = int(smooth.argmin())
         rest = smooth.copy()

@@ -144,8 +144,24 @@ def find_rows(boxes, tall):
                 continue
         rows.append([k])
         last = np.append(last, y[k])
-    rows = [np.array(row) for row in rows]
-    return sorted(rows, key=lambda row: y[row].mean())
+    return joined_rows([np.array(row) for row in rows], boxes, y, tall)
+
+
+def joined_rows(rows, boxes, y, tall):
+    """Rows at the same height become one, unless their characters are in each other's way."""
+    rows = sorted(rows, key=lambda row: y[row].mean())
+    joined = []
+    for row in rows:
+        if joined and y[row].mean() - y[joined[-1]].mean() < 0.6 * tall:
+            a, b = boxes[joined[-1]][:, None], boxes[row]
+            shared = np.minimum(a[..., 2], b[:, 2]) - np.maximum(a[..., 0], b[:, 0])
+            narrow = np.minimum(a[..., 2] - a[..., 0], b[:, 2] - b[:, 0])
+            if not (shared > 0.5 * narrow).any():
+                both = np.concatenate([joined[-1], row])
+                joined[-1] = both[np.argsort(boxes[both, 0] + boxes[both, 2])]
+                continue
+        joined.append(row)
+    return joined
 
 
 def row_slope(x, y, tall):
