@@ -73,7 +73,8 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
         save_network,
         set_aside_better,
     )
-    from network.photos import image_files, normalise, read_character, report_transform
+    from network.photos import normalise, read_character, report_transform
+    from network.pictures import image_files
     from network.training import REPORT, evaluate, measures, predict, random_affine, train
 
 TRANSFORMS = {"mnist": normalise, "report": report_transform}

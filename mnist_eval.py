@@ -36,7 +36,8 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network.files import Problem
     from network.model import load_digit_network
     from network.pen import DIGITS
-    from network.photos import NoInk, image_files, read_character, thumbnail
+    from network.photos import NoInk, read_character
+    from network.pictures import image_files, thumbnail
     from network.training import predict
 
 SURE = 0.9  # below this probability a figure shows the second guess, too

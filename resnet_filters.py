@@ -58,7 +58,7 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network.files import Problem
     from network.filters import gratings, operators
     from network.model import load_digit_network, parameter_count
-    from network.photos import read_image, thumbnail
+    from network.pictures import read_image, thumbnail
     from network.resnet import figures, layers
     from network.resnet.learn import learn_first_layer
     from network.resnet.scene import draw_scene

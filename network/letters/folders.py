@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from network.cli import HOME, notice, short
 from network.files import Problem
-from network.photos import NoInk, image_files, normalise, read_character, thumbnail
+from network.photos import NoInk, normalise, read_character
+from network.pictures import image_files, thumbnail
 
 ALPHABET = (
     *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"),

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
 
-from network.photos import thumbnail
+from network.pictures import thumbnail
 from network.plots import (
     BLUE,
     GREEN,
