@@ -27,7 +27,7 @@ def parse_options():
     given = parser.add_argument_group("recipe", argument_default=argparse.SUPPRESS).add_argument
     given("--epochs", type=cli.whole_number(1), help="passes over the training images")
     given("--batch-size", type=cli.whole_number(1), help="images in a training step")
-    given("--optimizer", choices=("adamw", "sgd"), help="adamw wants a learning rate of 0.004")
+    given("--optimizer", choices=("adamw", "sgd"), help="brings its own learning rate")
     given("--learning-rate", type=cli.number(0), help="its peak, where it follows a cycle")
     given("--momentum", type=cli.number(0, below=1), help="of sgd")
     given("--weight-decay", type=cli.number(0), help="pulls weights towards zero")
@@ -88,7 +88,10 @@ def chosen_recipe(options):
         for field in dataclasses.fields(Recipe)
         if hasattr(options, field.name)
     }
-    return dataclasses.replace(RECIPES[options.recipe], **changes)
+    recipe = RECIPES[options.recipe]
+    if changes.get("optimizer", recipe.optimizer) != recipe.optimizer:
+        changes = {"learning_rate": None, **changes}  # the other optimizer's own, unless given
+    return dataclasses.replace(recipe, **changes)
 
 
 def look(test, folder):

@@ -11,12 +11,10 @@ import os
 import socket
 import sys
 import tempfile
-import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from tqdm import tqdm
@@ -49,7 +47,8 @@ PLACES = {
         (*(f"data_batch_{n}" for n in range(1, 6)), "test_batch", "batches.meta"),
     ),
 }
-CIFAR_JPEG = "cifar10_jpeg.npz"  # see `load_cifar10`
+# What a download takes, in megabytes.
+SIZES = {"MNIST": 12, "FashionMNIST": 31, "CIFAR10": 170}
 MAX_BYTES = 100_000_000  # of an idx file: twice MNIST's largest; a .gz could unpack to any size
 TIMEOUT = 20  # seconds without an answer after which a connection is given up
 
@@ -149,7 +148,7 @@ def find_or_download(dataset, data_dir):
             f"{dataset} is not in {folder}, and torchvision, to download it, does not load "
             f"({error}); install torch and torchvision from one place, see README.md"
         ) from None
-    print(f"downloading {dataset} to {folder} …", file=sys.stderr)
+    print(f"downloading {dataset}, {SIZES[dataset]} MB, to {folder} …", file=sys.stderr)
     otherwise = f"put {', '.join(names)} there, or name their folder with --data-dir"
     with downloading(f"{dataset} is", folder, otherwise):
         Path(data_dir).mkdir(parents=True, exist_ok=True)
@@ -225,67 +224,6 @@ def load(dataset, data_dir, train, count=None):
                 f"labels run from 0 to {classes - 1}; delete the file and run again"
             )
     return Labelled(dataset, torch.from_numpy(images[:count]), torch.from_numpy(labels[:count]))
-
-
-def load_cifar10(data_dir, train, count=None):
-    """Reads CIFAR-10's training part or test part, downloading it where it is missing.
-
-    From torchvision's files, or from `cifar10_jpeg.npz` beside them, which holds the images as
-    JPEGs: `{train,test}_jpeg`, uint8, the files end to end; `{train,test}_end`, where each ends;
-    `{train,test}_label`, 0 to 9.
-
-    Args:
-        data_dir: the folder.
-        train: whether the training part is wanted.
-        count: how many images are enough, from the first on; all when left out.
-
-    Returns:
-        A `Labelled`, its images (N, 3, 32, 32) RGB.
-
-    Raises:
-        Problem: the data set is neither on disk nor to be had, or is broken.
-    """
-    packed = Path(data_dir) / CIFAR_JPEG
-    if packed.is_file():
-        images, labels = _read_cifar_jpegs(packed, "train" if train else "test", count)
-    else:
-        find_or_download("CIFAR10", data_dir)
-        from torchvision.datasets import CIFAR10
-
-        try:
-            # These files are pickles; torchvision checks that they are CIFAR's own before it
-            # opens them.
-            found = CIFAR10(data_dir, train)
-        except (OSError, RuntimeError) as error:
-            raise Problem(
-                f"cannot read CIFAR-10 in {data_dir} ({error}); delete "
-                f"{PLACES['CIFAR10'][0]} there and run again to download it anew"
-            ) from None
-        images, labels = found.data[:count], np.array(found.targets[:count])
-    images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()  # (N, 3, 32, 32)
-    return Labelled("CIFAR10", images, torch.from_numpy(labels))
-
-
-def _read_cifar_jpegs(path, part, count):
-    """The images (N, 32, 32, 3) uint8 RGB and labels (N,) int64 of one part of such a file."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            files, ends, labels = (arrays[f"{part}_{key}"] for key in ("jpeg", "end", "label"))
-        ends, labels = ends[:count].astype(np.int64), labels[:count].astype(np.int64)
-        starts = np.append(0, ends[:-1])
-        images = np.stack(
-            [
-                cv2.imdecode(files[start:end], cv2.IMREAD_COLOR_RGB)
-                for start, end in zip(starts, ends, strict=True)
-            ]
-        )
-        if images.shape != (len(labels), 32, 32, 3) or not set(labels) <= set(range(10)):
-            raise ValueError("not 32×32 images with as many labels from 0 to 9")
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, cv2.error) as error:
-        raise Problem(
-            f"cannot read {path} ({error}); delete it, and CIFAR-10 is downloaded instead"
-        ) from None
-    return images, labels
 
 
 def read_idx(path, item_shape):
