@@ -48,9 +48,10 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network.files import Problem, require_writable
     from network.filters import figures, operators
     from network.filters.occlusion import COVERS, PATCH, occlude
-    from network.model import load_digit_network, network_input, parameter_count
+    from network.model import network_input, parameter_count
     from network.pen import DIGITS
     from network.photos import read_character
+    from network.weights import load_digit_network
 
 NINTH = 8  # the test image that the report calls ambiguous: a 5 much like a 6
 

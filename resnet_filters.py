@@ -69,10 +69,11 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network import plots
     from network.files import Problem, require_writable
     from network.filters import operators
-    from network.model import load_digit_network, parameter_count
+    from network.model import parameter_count
     from network.resnet import figures, findings, layers
     from network.resnet.learn import learn_first_layer
     from network.resnet.pictures import find_picture
+    from network.weights import load_digit_network
 
 
 def main(options):

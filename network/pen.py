@@ -12,9 +12,12 @@ The way from table to picture:
     photograph  the same as pen on paper before a camera
 """
 
+import multiprocessing
+import os
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -44,16 +47,21 @@ def _read_strokes(name):
 
 
 # See these files for what they mean.
-SKELETONS = _read_strokes("strokes_digits.txt") | _read_strokes("strokes_letters.txt")
+SKELETONS = (
+    _read_strokes("strokes_digits.txt")
+    | _read_strokes("strokes_letters.txt")
+    | _read_strokes("strokes_others.txt")
+)
 
 # The colours of pens, RGB: black, two blues, red, pencil.
 PENS = ((30, 30, 35), (35, 45, 120), (20, 60, 90), (120, 30, 40), (90, 90, 95))
 
+BLOCK = 1000  # images that are drawn in one go
 SAMPLES = 8  # points of the curve for each step between two control points
 FRACTION = 4  # bits of a pixel's coordinate behind the point
 
 
-@cache
+@lru_cache(2000)
 def _curve(strokes):
     """The curve through a skeleton's control points, as a matrix: it is linear in them.
 
@@ -106,7 +114,7 @@ class Hand:
         return cls(
             taste=rng.random(),
             slant=rng.normal(0.12, 0.22),
-            aspect=np.exp(np.clip(rng.normal(0, 0.28), -0.5, 0.6)),
+            aspect=np.exp(np.clip(rng.normal(0, 0.28), -0.5, 0.7)),
             wobble=0.025 * np.exp(rng.normal(0, 0.4)),
             pen=np.clip(0.125 * np.exp(rng.normal(0, 0.5)), 0.03, 0.34),
         )
@@ -132,7 +140,12 @@ def draw(character, rng, size=64, hand=None):
         (size, size) uint8, ink 255, paper 0; all ink lies inside the frame.
     """
     hand = hand or Hand.any(rng)
-    curve, ends = _written(character, hand, rng)
+    return draw_strokes(way_of(character, hand.taste), rng, size, hand)
+
+
+def draw_strokes(strokes, rng, size, hand):
+    """Draws any strokes, given as in the files of ways of writing; else as `draw`."""
+    curve, ends = _written(strokes, hand, rng)
 
     # Room on the paper: the longer side takes part of the frame, anywhere in it.
     low, high = curve.min(0), curve.max(0)
@@ -158,9 +171,9 @@ def draw(character, rng, size=64, hand=None):
     return cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)
 
 
-def _written(character, hand, rng):
+def _written(strokes, hand, rng):
     """The pen's path: (M, 2) points, about 1 high, and where each stroke begins and ends in it."""
-    points, weights, owner, tips, ends = _curve(way_of(character, hand.taste))
+    points, weights, owner, tips, ends = _curve(strokes)
     # The hand misses its aim: each point a little, each stroke as a whole.
     noise = rng.normal(0, hand.wobble, (2, *points.shape))
     points = points + noise[0] + noise[1][owner]
@@ -216,13 +229,59 @@ def drawn_digits(count, seed, progress=None):
     Returns:
         images (count, 28, 28) uint8, white on black; labels (count,) int64.
     """
-    rng = np.random.default_rng(seed)
-    labels = rng.permutation(np.arange(count) % 10)
-    images = np.empty((count, 28, 28), np.uint8)
-    for i in progress(range(count)) if progress else range(count):
-        ink = draw(DIGITS[labels[i]], rng)
-        images[i] = photos.fit(ink / np.float32(255))
-    return images, labels
+    labels = np.random.default_rng(seed).permutation(np.arange(count) % 10)
+    return draw_many(_digits, labels, seed, progress), labels
+
+
+def _digits(labels, rng):
+    """Draws digits with these labels (N,): (N, 28, 28) uint8."""
+    return np.stack([photos.fit(scanned(draw(DIGITS[label], rng), rng)) for label in labels])
+
+
+def draw_many(draw_some, items, seed, progress=None):
+    """Draws images in blocks of 1,000, on all cores if there are many.
+
+    Args:
+        draw_some: makes (N, 28, 28) uint8 of N items and a np.random.Generator.
+        items: what to draw, an array with an entry for each image.
+        seed: the same seed draws the same images, on however many cores.
+        progress: wraps the iterable of blocks, such as tqdm.
+
+    Returns:
+        (len(items), 28, 28) uint8.
+    """
+    starts = range(0, len(items), BLOCK)
+    blocks = [items[start : start + BLOCK] for start in starts]
+    rngs = [np.random.default_rng([seed, start]) for start in starts]
+    progress = progress or iter
+    if len(blocks) < 10 or os.cpu_count() == 1:  # a process takes a second or two to start
+        images = list(progress(map(draw_some, blocks, rngs)))
+    else:
+        context = multiprocessing.get_context("spawn")  # the only one that all systems have
+        with ProcessPoolExecutor(min(os.cpu_count(), len(blocks) // 5), context) as pool:
+            images = list(progress(pool.map(draw_some, blocks, rngs)))
+    return np.concatenate(images or [np.empty((0, 28, 28), np.uint8)])
+
+
+def scanned(ink, rng):
+    """Ink (H, W) uint8 as it comes out of a form reader: (h, w) float32 from 0 to 1.
+
+    They stretch digits to their field, and store them in few pixels, often black and white.
+    """
+    ink = np.float32(ink) / 255
+    side = 64 if rng.random() < 0.5 else rng.integers(18, 40)
+    width = np.exp(rng.normal(0, 0.12))
+    if rng.random() < 0.25:
+        x, y, w, h = cv2.boundingRect(np.uint8(ink > 0))
+        ink = ink[y : y + h, x : x + w]
+        width = (h / w) ** rng.uniform(0, 1)
+    h, w = ink.shape
+    scale = side / max(h, w)
+    size = max(8, round(w * scale * width)), max(8, round(h * scale))
+    ink = cv2.resize(ink, size, interpolation=cv2.INTER_AREA)
+    if rng.random() < 0.3:
+        ink = np.float32(ink > 0.5)
+    return np.pad(ink, 2)
 
 
 def shipped():

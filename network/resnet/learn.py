@@ -15,10 +15,11 @@ from torch import nn
 
 from network.cli import notice, short
 from network.files import Problem, require_writable, whole_file
-from network.model import parameter_count, set_aside_better
+from network.model import parameter_count
 from network.resnet.layers import MEAN, SHIPPED, STD, file_word
 from network.resnet.pictures import SIDE, Pictures, load_cifar10, load_folder
 from network.training import Recipe, evaluate, train
+from network.weights import set_aside_better
 
 RECIPE = Recipe(epochs=12, batch_size=128, learning_rate=0.1, curriculum=False, average=False)
 # The first layer starts small and decays faster, so that nothing of its random start remains to be
