@@ -64,7 +64,7 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network.digits.doubt import entropy
     from network.files import Problem, require_writable
     from network.photos import NoInk, normalise, read_character
-from network.pictures import image_files, thumbnail
+    from network.pictures import image_files, thumbnail
     from network.training import predict
     from network.weights import DIGITS, class_names, load_digit_network, load_network
 
