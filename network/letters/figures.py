@@ -77,6 +77,3 @@ def feature_plane(points, labels, is_test, class_names, shares, title):
     axis.set_ylabel(f"second principal component ({shares[1]:.0%})")
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1), ncols=math.ceil(len(class_names) / 16))
     return figure
-
-
-# Of the kinds that gratings.py tells apart, in its order.

@@ -22,7 +22,7 @@ ALPHABET = (
     *("rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"),
 )
 
-THUMBNAIL = 96  # longest side, in pixels, at which pictures are kept for the figures
+THUMBNAIL = 64  # longest side, in pixels, at which pictures are kept for the figures
 
 
 @dataclass(frozen=True)
