@@ -47,10 +47,11 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network import datasets, plots
     from network.files import Problem
     from network.filters import figures, operators
-    from network.model import load_digit_network, network_input, parameter_count
+    from network.model import network_input, parameter_count
     from network.pen import DIGITS
     from network.photos import read_character
     from network.training import predict
+    from network.weights import load_digit_network
 
 NINTH = 8  # the test image that the report calls ambiguous: a 5 much like a 6
 PATCH = 5  # pixels along each side of the square that covers a part of the image

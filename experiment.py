@@ -86,7 +86,8 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network.experiment.hypotheses import accuracy, cpu_seconds, mean_interval, wall_seconds
     from network.experiment.trials import Trial
     from network.files import Problem
-    from network.model import MyNetwork, load_network, save_network, set_aside_better
+    from network.model import MyNetwork, save_network
+    from network.weights import load_network, set_aside_better
 
 # Data sets and figures are imported where they are used: this file is read by every worker
 # process, which needs neither.

@@ -66,15 +66,10 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network.files import Problem
     from network.letters import figures
     from network.letters.folders import are_drawn, letter_names, read_letters, source
-    from network.model import (
-        load_digit_network,
-        network_input,
-        parameter_count,
-        save_network,
-        set_aside_better,
-    )
+    from network.model import network_input, parameter_count, save_network
     from network.photos import image_files, normalise, read_character, report_transform
     from network.training import REPORT, evaluate, measures, predict, random_affine, train
+    from network.weights import load_digit_network, set_aside_better
 
 TRANSFORMS = {"mnist": normalise, "report": report_transform}
 COPIES = 20  # distorted copies of each letter, beside the letter as it is

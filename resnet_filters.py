@@ -5,6 +5,8 @@ image, and measures what each is tuned to: beside the digit network's filters an
 With --train it learns these filters first. Leaves the figures ext1.
 """
 
+import dataclasses
+
 from network import cli
 
 
@@ -57,11 +59,12 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network import datasets, plots
     from network.files import Problem
     from network.filters import gratings, operators
-    from network.model import load_digit_network, parameter_count
+    from network.model import parameter_count
     from network.photos import read_image, thumbnail
     from network.resnet import figures, layers
-    from network.resnet.learn import learn_first_layer
+    from network.resnet.learn import RECIPE, learn_first_layer
     from network.resnet.scene import draw_scene
+    from network.weights import load_digit_network
 
 FIRST = "CIFAR-10's first test image"
 LONGEST = 224  # pixels of the longer side of a picture: what ImageNet's networks were made for
@@ -72,7 +75,8 @@ def main(options):
     written = []
     if options.train:
         model = options.model or "resnet18"
-        written += learn_first_layer(model, options.epochs, device, options)
+        recipe = dataclasses.replace(RECIPE, epochs=options.epochs)
+        written += learn_first_layer(model, recipe, device, options)
         options.weights = "cifar10"
     picture, what = find_image(options)
     layer = layers.first_layer(options.weights, options.model, options.models_dir)

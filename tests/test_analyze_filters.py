@@ -13,8 +13,9 @@ from torch import nn
 
 from network import datasets, plots
 from network.filters import figures, operators
-from network.model import MyNetwork, load_network, save_network
+from network.model import MyNetwork, save_network
 from network.training import predict
+from network.weights import load_network
 
 PROGRAM = "analyze_filters.py"
 DIGITS = tuple("0123456789")

@@ -23,7 +23,8 @@ from conftest import HOME
 from network import datasets
 from network.files import Problem
 from network.filters import gratings
-from network.model import MyNetwork, load_network, save_network
+from network.model import MyNetwork, save_network
+from network.weights import load_network
 
 # How each program is given each kind of input: its arguments, {} for the name of what is bad. A
 # space after a program's name tells a second way from the first.

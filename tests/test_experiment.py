@@ -28,8 +28,8 @@ from network.experiment import figures, hypotheses, trials
 from network.experiment.hypotheses import Part, contrast, mean_interval, t_quantile, weigh
 from network.experiment.trials import Processes, Results, Trial, run_all, run_trial
 from network.files import Problem
-from network.model import load_network
 from network.training import evaluate
+from network.weights import load_network
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has neither SIGKILL nor groups")
 
@@ -417,7 +417,7 @@ def test_a_network_of_another_run_is_trained_again(experiment, at_once, path):
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert len(trials_of(path)) == 3
     weights.write_bytes(b"somebody's own")
-    assert "kept as experiment_network_before1.pth" in experiment(*few).stdout
+    assert "kept as experiment_network_best.pth" in experiment(*few).stdout
 
 
 # Statistics

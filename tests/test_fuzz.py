@@ -20,8 +20,9 @@ from conftest import HOME
 
 from network.datasets import read_idx
 from network.files import Problem
-from network.model import MyNetwork, load_network
+from network.model import MyNetwork
 from network.photos import read_character
+from network.weights import load_network
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -268,7 +269,7 @@ import resource, sys, time
 from pathlib import Path
 from network.datasets import read_idx
 from network.files import Problem
-from network.model import load_network
+from network.weights import load_network
 from network.photos import read_image
 
 def most():

@@ -14,8 +14,9 @@ from greek_network import whiten
 from network import plots
 from network.files import Problem
 from network.letters import figures, folders
-from network.model import MyNetwork, load_network, network_input, save_network
+from network.model import MyNetwork, network_input, save_network
 from network.photos import normalise, read_image, report_transform
+from network.weights import load_network
 
 FIGURES = ("training", "letters", "confusion", "features")
 LAYERS = ("conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias", "fc1.weight", "fc1.bias")
@@ -198,10 +199,10 @@ def test_better_or_other_weights_are_kept_with_a_word(greek, weights, some):
     path = weights.with_name("greek_network.pth")
     save_network(path, MyNetwork(classes=3), test_accuracy=1.01, dataset="some")
     done = greek("--train-dir", some)
-    assert "kept as greek_network_before1.pth: they tested better" in done.stderr
+    assert "kept as greek_network_best.pth: they tested better" in done.stderr
     assert "kept as" not in greek("--train-dir", some).stderr  # as good, of the same letters
     done = greek()
-    assert "kept as greek_network_before2.pth: they learned some" in done.stderr
+    assert "kept as greek_network_before1.pth: they learned some" in done.stderr
 
 
 @pytest.mark.usefixtures("no_figures")

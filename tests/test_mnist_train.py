@@ -13,7 +13,8 @@ from conftest import HOME
 from test_model import PRINTED
 
 from network import pen
-from network.model import MyNetwork, load_network, save_network
+from network.model import MyNetwork, save_network
+from network.weights import load_network
 
 FIGURES = {"1a_examples.png", "1b_network.png", "1c_accuracy.png", "1c_loss.png"}
 
@@ -89,15 +90,17 @@ def test_better_weights_are_kept_with_a_word(train, tmp_path):
     save_network(path, MyNetwork(), test_accuracy=0.999)
     before = path.read_bytes()
     done = train("--epochs", 1)
-    assert "kept as mnist_network_before1.pth: they tested better (99.90%" in done.stdout
-    assert path.with_name("mnist_network_before1.pth").read_bytes() == before
+    assert "kept as mnist_network_best.pth: they tested better (99.90%" in done.stderr
+    assert path.with_name("mnist_network_best.pth").read_bytes() == before
     assert path.read_bytes() != before
     path.write_bytes(b"somebody's own")
-    assert "kept as mnist_network_before2.pth" in train("--epochs", 1).stdout
-    assert path.with_name("mnist_network_before2.pth").read_bytes() == b"somebody's own"
-    assert path.with_name("mnist_network_before1.pth").read_bytes() == before
-    save_network(path, MyNetwork(), test_accuracy=0.001)
-    assert "kept as" not in train("--epochs", 1).stdout
+    assert "kept as mnist_network_before1.pth" in train("--epochs", 1).stderr
+    assert path.with_name("mnist_network_before1.pth").read_bytes() == b"somebody's own"
+    for accuracy, says in ((0.001, ""), (0.98, "the best so far (99.90%) are in")):
+        save_network(path, MyNetwork(), test_accuracy=accuracy)
+        assert says in train("--epochs", 1).stderr
+    assert path.with_name("mnist_network_best.pth").read_bytes() == before
+    assert len(list(path.parent.iterdir())) == 3  # nothing piles up
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there, Ctrl-C would reach the tests as well")
@@ -188,4 +191,5 @@ def test_broken_data(train, small_mnist):
 def test_help_tells_the_defaults(script):
     done = script("mnist_train.py", "--help")
     assert done.returncode == 0
-    assert "(default: 0)" in done.stdout and "--batch-size" in done.stdout
+    assert "(default: 0)" in done.stdout and "None" not in done.stdout
+    assert "--batch-size" in done.stdout

@@ -17,7 +17,8 @@ from torch import nn
 from network.cli import notice, short
 from network.datasets import downloading
 from network.files import Problem
-from network.model import parameter_count, read_weights
+from network.model import parameter_count
+from network.weights import read_weights
 
 MODELS = "resnet18", "resnet34", "resnet50", "resnet101", "resnet152"
 REPORTS = "resnet50"  # the report's choice
