@@ -42,6 +42,7 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
 
     from network import datasets
     from network.digits import labels
+    from network.digits.doubt import entropy
     from network.files import Problem, require_writable
     from network.photos import NoInk, image_files, normalise, read_character, thumbnail
     from network.training import predict
@@ -62,7 +63,7 @@ def main(options):
         written += run_test_set(network, names, device, options)  # 1.E
     status = 0
     if options.pictures or names == DIGITS:
-        status, paths = recognise(network, names, device, options)  # 1.F
+        status, paths = recognise(network, names, facts, device, options)  # 1.F
         written += paths
     cli.print_files(written)
     return status
@@ -165,11 +166,12 @@ def guesses(probabilities, names):
     return answer if first >= SURE else f"{answer}\nor {names[next_best]} ({second:.1%})"
 
 
-def recognise(network, names, device, options):
+def recognise(network, names, facts, device, options):
     """1.F: recognises pictures; returns the exit status and the paths of the plots."""
     own = cli.short(cli.HOME / "data" / "digits")
     paths = image_files(options.pictures or [own])
     transform = whole_picture if names == datasets.CLASS_NAMES["FashionMNIST"] else normalise
+    limit = facts.get("doubt_limit")  # see network/digits/doubt.py; not all weights have one
     status, results, shown = 0, [], {"mistakes": [], "others": []}
     for path in tqdm(paths, desc="recognising", leave=False, disable=None):
         label = labels.true_label(path, names) if options.labels else None
@@ -181,9 +183,12 @@ def recognise(network, names, device, options):
             if isinstance(problem, NoInk):
                 results.append((path, label, None, "no ink"))  # no answer is not right
             continue
-        probabilities = predict(network, torch.from_numpy(image)[None].to(device))[0].exp()
+        outputs = predict(network, torch.from_numpy(image)[None].to(device))  # (1, 10)
+        probabilities = outputs[0].exp()
         answer = int(probabilities.argmax())
         line = f"{names[answer]} ({probabilities[answer]:.1%})"
+        if limit and entropy(outputs) > limit:
+            line += ", perhaps no digit"
         tqdm.write(f"{path}: {line}{of_truth(label, names)}", file=sys.stdout)
         results.append((path, label, answer, line))
         pairs = shown["others" if label in (None, answer) else "mistakes"]

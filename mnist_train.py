@@ -49,9 +49,10 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
 
     from network import datasets, plots
     from network.digits import figures
+    from network.digits.doubt import calibrate, doubt_limit
     from network.files import Problem, name_beside, require_writable
     from network.model import MyNetwork, network_input, parameter_count, save_network
-    from network.training import REPORT, Recipe, evaluate, measures, train
+    from network.training import REPORT, Recipe, evaluate, exposure_loss, measures, train
     from network.weights import load_network, set_aside_better
 
 RECIPES = {"default": Recipe(), "report": REPORT}
@@ -59,6 +60,7 @@ CHECKED = 10_000  # training images whose accuracy is measured after each epoch
 
 
 def main(options):
+    with_drawn = options.dataset == "auto" and options.recipe == "default"
     options.recipe = chosen_recipe(options)
     device = cli.choose_device(options.device)
     require_writable(options.models_dir, options.figures_dir)
@@ -66,16 +68,21 @@ def main(options):
     training = datasets.load(dataset, options.data_dir, train=True).to(device)
     test = datasets.load(dataset, options.data_dir, train=False).to(device)
 
+    lessons = training
+    if dataset == "MNIST" and with_drawn:
+        lessons = datasets.with_drawn(training, options.seed).to(device)
+
     draw_examples(test, options)  # 1.A
     torch.manual_seed(options.seed)
     network = MyNetwork().to(device)
     print(network)  # 1.B
     print(f"{parameter_count(network):,} parameters\n", flush=True)
-    history = learn(network, training, test, options)  # 1.C
-    draw_curves(history, training, options)
+    history = learn(network, training, lessons, test, options)  # 1.C
+    limit = None if lessons is training else settle_doubts(network, training, options)
+    draw_curves(history, lessons, options)
     print_accuracies(network, training, test)
     draw_network(network, test, options)  # 1.B, now that there is something to see
-    path = save(network, training, history, options)  # 1.D
+    path = save(network, lessons, history, limit, options)  # 1.D
     names = ("1a_examples", "1b_network", "1c_accuracy", "1c_loss")
     cli.print_files([figure_path(name, dataset, options) for name in names] + [path])
 
@@ -108,20 +115,21 @@ def draw_network(network, test, options):
     plots.save(figure, figure_path("1b_network", test.dataset, options))
 
 
-def learn(network, training, test, options):
+def learn(network, training, lessons, test, options):
     """1.C: trains and tests after each epoch; returns the history.
 
-    What was learned is kept after each epoch and at Ctrl-C, for the same command to go on from.
+    The network learns `lessons`: the training images, and drawn ones where these are added. What
+    was learned is kept after each epoch and at Ctrl-C, for the same command to go on from.
     """
     sample = training.images[:CHECKED], training.labels[:CHECKED]  # enough for a curve
     recipe, unfinished = options.recipe, weights_path(training.dataset, options, "_unfinished")
-    history, saved = read_unfinished(unfinished, training, options)
-    batches = math.ceil(len(training.labels) / recipe.batch_size)  # in an epoch
+    history, saved = read_unfinished(unfinished, lessons, options)
+    batches = math.ceil(len(lessons.labels) / recipe.batch_size)  # in an epoch
     state = {}
 
     def keep():
-        known = facts(training, history, options)
-        save_network(unfinished, network, **known, images=len(training.labels), training=state)
+        known = facts(lessons, history, options)
+        save_network(unfinished, network, **known, images=len(lessons.labels), training=state)
 
     def keep_within_epoch(new):
         state.update(new)
@@ -129,11 +137,23 @@ def learn(network, training, test, options):
             keep()
 
     epochs = train(
-        network, training.images, training.labels, recipe, save=keep_within_epoch, saved=saved
+        network,
+        lessons.images,
+        lessons.labels,
+        recipe,
+        loss_function=exposure_loss,
+        save=keep_within_epoch,
+        saved=saved,
     )
+    if lessons is not training:
+        print(
+            f"learning {len(training.labels):,} images of {training.dataset} and, drawn by "
+            f"network/pen.py, {datasets.DRAWN_DIGITS:,} digits and {datasets.DRAWN_OTHERS:,} "
+            "images of what is no digit"
+        )
     print(
-        f"accuracy by epoch: of the first {len(sample[1]):,} training images and of all "
-        f"{len(test.labels):,} test images",
+        f"accuracy by epoch: of {training.dataset}'s first {len(sample[1]):,} training images and "
+        f"of all its {len(test.labels):,} test images",
         flush=True,
     )
     try:
@@ -192,6 +212,17 @@ def read_unfinished(path, training, options):
     return history, saved
 
 
+def settle_doubts(network, training, options):
+    """Calibrates the network; returns the entropy above which an answer is perhaps no digit."""
+    drawn = datasets.more_drawn(options.seed).to(training.images.device)
+    calibrate(
+        network,
+        torch.cat([training.images[-CHECKED:], drawn.images]),
+        torch.cat([training.labels[-CHECKED:], drawn.labels]),
+    )
+    return doubt_limit(network, training.images)
+
+
 def draw_curves(history, training, options):
     """1.C: accuracy and loss in the course of the training."""
     images, epochs = len(training.labels), history["epochs"]
@@ -223,25 +254,25 @@ def print_accuracies(network, training, test):
     )
 
 
-def save(network, training, history, options):
+def save(network, training, history, limit, options):
     """1.D: saves the network and returns its path; weights that tested better are not lost."""
     path = weights_path(training.dataset, options)
     known = facts(training, history, options)
     cli.notice(set_aside_better(path, known["test_accuracy"], known["dataset"]))
-    save_network(path, network, **known)
+    save_network(path, network, **known, doubt_limit=limit)
     weights_path(training.dataset, options, "_unfinished").unlink(missing_ok=True)
     return path
 
 
 def weights_path(dataset, options, suffix=""):
     """Where weights go: drawn digits never take the place of those learned from MNIST."""
-    name = "mnist_network" if dataset == "MNIST" else "drawn_network"
+    name = "drawn_network" if dataset == "drawn digits" else "mnist_network"
     return options.models_dir / f"{name}{suffix}.pth"
 
 
 def figure_path(name, dataset, options):
     """Where a figure goes, likewise."""
-    return options.figures_dir / f"{name}{'' if dataset == 'MNIST' else '_drawn'}.png"
+    return options.figures_dir / f"{name}{'_drawn' if dataset == 'drawn digits' else ''}.png"
 
 
 def facts(training, history, options):

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from network import pen
+from network import nodigits, pen
 from network.files import Problem
 from network.model import IMAGE_SIZE
 
@@ -32,6 +32,7 @@ CLASS_NAMES = {
         *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
     ),
     "drawn digits": pen.DIGITS,
+    "MNIST and drawn digits": pen.DIGITS,
     "CIFAR10": (
         *("airplane", "automobile", "bird", "cat", "deer"),
         *("dog", "frog", "horse", "ship", "truck"),
@@ -50,6 +51,8 @@ PLACES = {
     ),
 }
 CIFAR_JPEG = "cifar10_jpeg.npz"  # see `load_cifar10`
+# Drawn beside MNIST's 60,000: found on sets of other people's digits. More digits cost MNIST.
+DRAWN_DIGITS, DRAWN_OTHERS = 30_000, 10_000
 MAX_BYTES = 100_000_000  # of an idx file: twice MNIST's largest; a .gz could unpack to any size
 TIMEOUT = 20  # seconds without an answer after which a connection is given up
 
@@ -225,6 +228,32 @@ def load(dataset, data_dir, train, count=None):
                 f"labels run from 0 to {classes - 1}; delete the file and run again"
             )
     return Labelled(dataset, torch.from_numpy(images[:count]), torch.from_numpy(labels[:count]))
+
+
+def with_drawn(training, seed):
+    """Adds to training images of digits what the pen draws: digits in the ways of many countries,
+    and what is no digit.
+
+    Args:
+        training: a `Labelled`.
+        seed: the same seed draws the same images.
+
+    Returns:
+        A `Labelled`: first the images given, then drawn digits, at the end what is none (label -1).
+    """
+    images, labels = pen.drawn_digits(DRAWN_DIGITS, seed, _drawing_bar)
+    others = nodigits.drawn(DRAWN_OTHERS, seed, _drawing_bar)
+    return Labelled(
+        f"{training.dataset} and drawn digits",
+        torch.cat([training.images, torch.from_numpy(images), torch.from_numpy(others)]),
+        torch.cat([training.labels, torch.from_numpy(labels), torch.full((len(others),), -1)]),
+    )
+
+
+def more_drawn(seed):
+    """5,000 drawn digits that are not among those that `with_drawn` adds with the same seed."""
+    images, labels = pen.drawn_digits(5_000, seed + 2**32)
+    return Labelled("drawn digits", torch.from_numpy(images), torch.from_numpy(labels))
 
 
 def load_cifar10(data_dir, train, count=None):

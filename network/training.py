@@ -62,7 +62,7 @@ class Epoch:
 
     number: int  # 1 for the first
     losses: list  # mean loss of each training batch, in nats
-    running_accuracy: float  # share of right answers while learning: dropout and augmentation on
+    running_accuracy: float  # right answers of those labelled, with dropout and augmentation
     seconds: float  # spent on learning, evaluations not counted
     cpu_seconds: float  # the same as CPU time of the calling thread
 
@@ -136,6 +136,7 @@ def train(
     optimizer = optimizer or make_optimizer(learner, recipe)
     batches = math.ceil(len(images) / recipe.batch_size)  # in an epoch
     steps = recipe.epochs * batches
+    labelled = (labels >= 0).float().mean().item()  # share that can be right, see `exposure_loss`
     parts = {"network": network, "learner": learner, "optimizer": optimizer}
     done, order, losses, correct = 0, None, None, None
     if saved:
@@ -195,7 +196,7 @@ def train(
                 done += 1
                 bar.update(len(batch))
                 if step % 20 == 0 and not bar.disable:
-                    share = correct.item() / ((step + 1) * recipe.batch_size)
+                    share = correct.item() / ((step + 1) * recipe.batch_size * labelled)
                     bar.set_postfix_str(f"loss {losses[step]:.3f}, accuracy {share:.1%}", False)
                 if save:
                     random = random_state(device)
@@ -205,7 +206,8 @@ def train(
             of_batches = losses.tolist()  # waits for a GPU to finish, so that the time is right
             seconds, cpu_seconds = time.perf_counter() - start, time.thread_time() - cpu_start
             network.eval()
-            yield Epoch(number, of_batches, correct.item() / len(images), seconds, cpu_seconds)
+            share = correct.item() / (len(images) * labelled)
+            yield Epoch(number, of_batches, share, seconds, cpu_seconds)
             if save:  # by now the caller has taken note of this epoch
                 save(state())
                 last_save = time.monotonic()
@@ -217,6 +219,25 @@ def train(
         bar.close()
         for layer, p in dropouts.items():
             layer.p = p
+
+
+def exposure_loss(log_probabilities, labels):
+    """Negative log-likelihood, with examples of what is none of the classes (label -1).
+
+    Of these every class should be equally probable (outlier exposure: Hendrycks et al. 2019, "Deep
+    Anomaly Detection with Outlier Exposure"): their loss is the Kullback-Leibler divergence from
+    the uniform distribution.
+
+    Args:
+        log_probabilities: (B, classes).
+        labels: (B,) int64.
+
+    Returns:
+        The mean over the batch, in nats.
+    """
+    of_labels = -log_probabilities.gather(1, labels.clamp(min=0)[:, None]).squeeze(1)
+    of_none = -log_probabilities.mean(1) - math.log(log_probabilities.shape[1])
+    return torch.where(labels < 0, of_none, of_labels).mean()
 
 
 def curriculum(progress):
