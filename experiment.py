@@ -83,10 +83,11 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network.experiment import report, trials
     from network.experiment.hypotheses import binomial_interval, cpu_seconds
     from network.experiment.report import count_of, mean_accuracy
-    from network.experiment.results import Results
-    from network.experiment.trial import Trial, identity, split
+    from network.experiment.results import Results, identity, split
+    from network.experiment.trial import Trial
     from network.files import Problem, require_writable
     from network.model import MyNetwork, load_network, save_network, set_aside_better
+    from network.training import predict
 
 # Data sets and figures are imported where they are used: this file is read by every worker
 # process, which needs neither.
@@ -96,7 +97,7 @@ DIMENSIONS = {"filters": "filters", "dropout": "dropout", "batch_size": "batch s
 
 
 def main(options):
-    from network import datasets
+    from network import datasets, plots
     from network.experiment import figures
 
     require_writable(options.models_dir, options.figures_dir)
@@ -130,18 +131,33 @@ def main(options):
             name: {getattr(s, name): found[s] for s in along(name, options) if s in found}
             for name in DIMENSIONS
         }
-        scaled = {s.batch_size: found[s] for s in scaled_rates(options) if s in found}
+        rates = scaled_rates(options) if options.scale_lr else []
+        scaled = {s.batch_size: found[s] for s in rates if s in found}
         show(found, dimensions, scaled, options)
-        failed += retrain(choose_best(found), results, place, options, training)
+        best = choose_best(found)
+        failed += retrain(best, results, place, options, training)
     of = (
         f"{dataset}, {count_of(run['train_images'], 'image')}, {count_of(options.seeds, 'seed')}, "
         f"{count_of(options.epochs, 'epoch')}"
     )
-    drawn = figures.draw_all(found, dimensions, scaled if options.scale_lr else {}, of)
+    drawn = figures.draw_all(found, dimensions, scaled, of)
     if options.grid:
-        lists = options.dropout, options.filters, options.batch_size
-        drawn["4_grid"] = figures.grid_tables(found, *lists, of)
-    paths = figures.save_all(drawn, options.figures_dir)
+        drawn["4_grid"] = figures.grid(
+            found, options.filters, options.dropout, options.batch_size, of
+        )
+    if not failed:
+        network, _ = load_network(network_path(options))
+        answers = predict(network, test.images).argmax(1)
+        classes = len(test.class_names)
+        counts = torch.bincount(classes * test.labels + answers, minlength=classes**2)
+        counts = counts.reshape(classes, classes).numpy()
+        report.print_confused(counts, test.class_names)
+        wrong = f"{counts.sum() - counts.trace():,} mistakes in {len(test.labels):,} test images"
+        title = f"{report.describe(best)}, retrained: {wrong} of {dataset}"
+        drawn["4_confusion"] = plots.confusion(counts, test.class_names, title)
+    paths = [options.figures_dir / f"{name}.png" for name in drawn]
+    for path, figure in zip(paths, drawn.values(), strict=True):
+        plots.save(figure, path)
     cli.print_files([results.path, network_path(options), *paths])
     return 1 if failed else 0
 

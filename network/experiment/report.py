@@ -60,9 +60,9 @@ def print_hypotheses(dimensions, seeds):
         seeds: how many there should be.
     """
     print(
-        "\naccuracies below are on the validation images; ± is a 95 % interval over seeds; p is the "
-        "probability of\na wrong verdict, corrected for the number of quantities (Holm), and decides "
-        f"below {hypotheses.ERROR:g}"
+        "\naccuracies below are on the validation images; ± is a 95 % interval over seeds; a "
+        f"quantity is decided\nbelow p = {hypotheses.ERROR:g}, the probability of a wrong verdict, "
+        "corrected for their number (Holm)"
     )
     for number, hypothesis in enumerate(hypotheses.evaluate_hypotheses(dimensions), 1):
         print(f"\nhypothesis {number}: {hypothesis.text}")
@@ -169,3 +169,19 @@ def describe(setting):
     if setting.learning_rate != baseline.learning_rate:
         parts.append(f"rate {setting.learning_rate:g}")
     return ", ".join(parts) or "baseline"
+
+
+def print_confused(counts, names, most=6):
+    """Which classes are taken for which, the most frequent mistakes first.
+
+    Args:
+        counts: (C, C), row: true class, column: answer.
+        names: of the C classes.
+    """
+    print("most often confused:")
+    mistakes = counts - np.diag(np.diag(counts))
+    for place in np.argsort(-mistakes, axis=None, kind="stable")[:most]:
+        true, answer = np.unravel_index(place, counts.shape)
+        if mistakes[true, answer]:
+            of = f"{mistakes[true, answer]} of {counts[true].sum():,}"
+            print(f"  {names[true]} read as {names[answer]}: {of}")

@@ -1,16 +1,93 @@
-"""The file of results: what trials found, from which a run that was stopped goes on."""
+"""What trials learn from, and the file of what they found, from which a stopped run goes on."""
 
+import ast
+import hashlib
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
 
 from network.cli import notice, short
 from network.experiment.trial import Trial
 from network.files import Problem, name_beside
+from network.training import REPORT
 
 FORMAT = 1  # of the lines
 NUMBERS = tuple(f"{a}_{b}" for a in ("train", "validation", "test") for b in ("accuracy", "loss"))
 TIMES = ("cpu_seconds", "wall_seconds")
+HERE = Path(__file__).parent
+CODE = (HERE / "trial.py", HERE.parent / "model.py", HERE.parent / "training.py")
+
+
+def split(training, test, train_size=None):
+    """The images of all trials.
+
+    Args:
+        training: a `Labelled`; its last sixth (MNIST's last 10,000) is held out to validate on.
+        test: a `Labelled`.
+        train_size: how many of the other training images to learn from; all when left out.
+
+    Returns:
+        A dict of numpy arrays: for "train", "validation" and "test" the images, (N, 28, 28) uint8,
+        and as "train labels" and so on their labels, (N,) int64.
+
+    Raises:
+        Problem: there are not that many images.
+    """
+    held_out = len(training.labels) // 6
+    most = len(training.labels) - held_out
+    if (train_size or 1) > most or not held_out:
+        raise Problem(
+            f"{training.dataset} has {len(training.labels):,} training images, of which {most:,} "
+            f"are left to learn from when {held_out:,} are held out to validate on; "
+            "choose a smaller --train-size or another --dataset"
+        )
+    parts = {
+        "train": (training, slice(0, train_size or most)),
+        "validation": (training, slice(most, None)),
+        "test": (test, slice(None)),
+    }
+    data = {}
+    for name, (labelled, part) in parts.items():
+        data[name] = labelled.images[part].numpy()
+        data[f"{name} labels"] = labelled.labels[part].numpy()
+    return data
+
+
+def identity(dataset, data, epochs):
+    """What trials must have in common to be compared: a dict for the results file.
+
+    Args:
+        dataset: its name.
+        data: as from `split`.
+        epochs: passes over the training images.
+    """
+    checksum = hashlib.sha256()
+    for name in sorted(data):
+        checksum.update(np.ascontiguousarray(data[name]))
+    recipe = asdict(replace(REPORT, epochs=epochs))
+    for name in ("batch_size", "learning_rate"):  # every trial has its own
+        del recipe[name]
+    counts = {f"{name}_images": len(data[name]) for name in ("train", "validation", "test")}
+    return {
+        "dataset": dataset,
+        "sha256": checksum.hexdigest()[:16],
+        **counts,
+        **recipe,
+        "code": code_checksum(*CODE),
+        "torch": str(torch.__version__),
+    }
+
+
+def code_checksum(*paths):
+    """A checksum of Python files which comments and line breaks do not change."""
+    checksum = hashlib.sha256()
+    for path in paths:
+        checksum.update(ast.unparse(ast.parse(Path(path).read_bytes())).encode())
+    return checksum.hexdigest()[:16]
 
 
 class Results:
@@ -18,7 +95,7 @@ class Results:
 
     Args:
         path: the file; made if missing.
-        run: as from `trial.identity`; lines of other runs stay in the file and are left alone.
+        run: as from `identity`; lines of other runs stay in the file and are left alone.
         fresh: start a new file and keep the old one beside it under another name.
 
     Attributes:

@@ -1,28 +1,20 @@
 """One trial: a setting of the network and its training, learned and measured by itself.
 
 A trial runs on one thread, so that its CPU time says what it costs whatever else runs beside it.
-What is in this file, model.py and training.py decides what a trial finds: `identity` tells the
-results of this code from those of any other.
+What is in this file, model.py and training.py decides what a trial finds: edit one of them, and
+earlier results no longer count (see `results.identity`).
 """
 
-import ast
 import ctypes
-import hashlib
 import math
 import threading
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 
-from network.files import Problem
 from network.model import MyNetwork
 from network.training import REPORT, evaluate, train
-
-HERE = Path(__file__).parent
-CODE = (HERE / "trial.py", HERE.parent / "model.py", HERE.parent / "training.py")
 
 
 @dataclass(frozen=True)
@@ -41,74 +33,6 @@ class Trial:
         if self.learning_rate != REPORT.learning_rate:
             text += f", rate {self.learning_rate:g}"
         return f"{text}, seed {self.seed}" + (", all training images" if self.final else "")
-
-
-def split(training, test, train_size=None):
-    """The images of all trials.
-
-    Args:
-        training: a `Labelled`; its last sixth (MNIST's last 10,000) is held out to validate on.
-        test: a `Labelled`.
-        train_size: how many of the other training images to learn from; all when left out.
-
-    Returns:
-        A dict of numpy arrays: for "train", "validation" and "test" the images, (N, 28, 28) uint8,
-        and as "train labels" and so on their labels, (N,) int64.
-
-    Raises:
-        Problem: there are not that many images.
-    """
-    held_out = len(training.labels) // 6
-    most = len(training.labels) - held_out
-    if (train_size or 1) > most or not held_out:
-        raise Problem(
-            f"{training.dataset} has {len(training.labels):,} training images, of which {most:,} "
-            f"are left to learn from when {held_out:,} are held out to validate on; "
-            "choose a smaller --train-size or another --dataset"
-        )
-    parts = {
-        "train": (training, slice(0, train_size or most)),
-        "validation": (training, slice(most, None)),
-        "test": (test, slice(None)),
-    }
-    data = {}
-    for name, (labelled, part) in parts.items():
-        data[name] = labelled.images[part].numpy()
-        data[f"{name} labels"] = labelled.labels[part].numpy()
-    return data
-
-
-def identity(dataset, data, epochs):
-    """What trials must have in common to be compared: a dict for the results file.
-
-    Args:
-        dataset: its name.
-        data: as from `split`.
-        epochs: passes over the training images.
-    """
-    checksum = hashlib.sha256()
-    for name in sorted(data):
-        checksum.update(np.ascontiguousarray(data[name]))
-    recipe = asdict(replace(REPORT, epochs=epochs))
-    for name in ("batch_size", "learning_rate"):  # every trial has its own
-        del recipe[name]
-    counts = {f"{name}_images": len(data[name]) for name in ("train", "validation", "test")}
-    return {
-        "dataset": dataset,
-        "sha256": checksum.hexdigest()[:16],
-        **counts,
-        **recipe,
-        "code": code_checksum(*CODE),
-        "torch": torch.__version__,
-    }
-
-
-def code_checksum(*paths):
-    """A checksum of Python files which comments and line breaks do not change."""
-    checksum = hashlib.sha256()
-    for path in paths:
-        checksum.update(ast.unparse(ast.parse(Path(path).read_bytes())).encode())
-    return checksum.hexdigest()[:16]
 
 
 def run_trial(setting, data, epochs):

@@ -56,7 +56,7 @@ class Processes:
 
     Args:
         workers: how many.
-        data: as from `trial.split`; each process reads it once.
+        data: as from `results.split`; each process reads it once.
         epochs: of each trial.
     """
 
@@ -125,7 +125,7 @@ class Cluster:
 
     Args:
         address: of the scheduler, such as "tcp://192.168.0.7:8786".
-        data: as from `trial.split`; each worker gets it once.
+        data: as from `results.split`; each worker gets it once.
         epochs: of each trial.
 
     Raises:
