@@ -129,7 +129,7 @@ def cost_and_accuracy(points, title):
     axis.set_xlabel(SECONDS)
     axis.set_ylabel("accuracy on validation images")
     _percent(axis)
-    figure.legend(handles, labels, loc="outside right upper", fontsize=12)
+    figure.legend(handles, labels, loc="outside right center", fontsize=12)
     _number_points(figure, axis, [point[1:3] for point in numbered], obstacles)
     return figure
 

@@ -50,12 +50,15 @@ def t_outside(t, freedom):
 
 
 def mean_interval(values):
-    """Mean and half width of its interval; infinite for fewer than three values."""
+    """Mean of single seeds' values and half width of its interval; infinite for fewer than three.
+
+    Each value may be an array, of many such cases at once.
+    """
     values = np.asarray(values, float)
-    if len(values) < LEAST_SEEDS:
-        return values.mean(), math.inf
-    error = values.std(ddof=1) / math.sqrt(len(values))
-    return values.mean(), t_quantile(len(values) - 1) * error
+    mean, count = values.mean(axis=0), len(values)
+    if count < LEAST_SEEDS:
+        return mean, math.inf
+    return mean, t_quantile(count - 1) * values.std(axis=0, ddof=1) / math.sqrt(count)
 
 
 def binomial_interval(right, total):
@@ -208,12 +211,12 @@ def gap(result):
 
 def cpu_seconds(result):
     """CPU time of an epoch: the least, since whatever disturbs only adds to it."""
-    return min(result["cpu_seconds"])
+    return np.min(result["cpu_seconds"], axis=0)
 
 
 def wall_seconds(result):
     """Wall time of an epoch, the least."""
-    return min(result["wall_seconds"])
+    return np.min(result["wall_seconds"], axis=0)
 
 
 def evaluate_hypotheses(results):
