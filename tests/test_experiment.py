@@ -186,7 +186,7 @@ def test_a_trial_is_the_same_in_any_process_and_uses_one_thread(data):
     not hasattr(os, "sched_setaffinity"), reason="cores can be chosen on Linux only"
 )
 def test_a_busy_neighbour_on_the_same_core_adds_little_to_the_least_cpu_time(data):
-    data = {name: np.concatenate([values] * 4) for name, values in data.items()}
+    data = {name: np.concatenate([values] * 2) for name, values in data.items()}
     busy = "import numpy as np\na = np.ones((700, 700))\nwhile True: a @ a"
     quiet = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     cores = os.sched_getaffinity(0)
@@ -346,8 +346,9 @@ def wait_for_end_of_group(process):
 
 
 @posix
-def test_stopped_killed_and_started_again(options, path):
-    with started(options, "--workers", 2) as process:
+def test_stopped_killed_and_started_again(options, experiment, at_once, undrawn, path):
+    few = [*FEW, "--seeds", 9, "--workers", 1]  # 18 trials
+    with started(options, *few) as process:
         process.stderr.readline()
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does for Ctrl-C
         _, errors = process.communicate(timeout=30)
@@ -356,27 +357,16 @@ def test_stopped_killed_and_started_again(options, path):
     seen = trials_of(path)
     *others, last = errors.splitlines()
     done = sum(seen.values())
-    assert last.startswith(f"experiment.py: stopped: {done} of 27 trials are done and kept in ")
+    assert last.startswith(f"experiment.py: stopped: {done} of 18 trials are done and kept in ")
     assert last.endswith("the same command goes on from there")
     assert all("validation accuracy" in line for line in others)
-
-    with started(options, "--workers", 2) as process:
-        for _ in range(4):
-            assert process.stderr.readline()
+    with started(options, *few) as process:
+        assert process.stderr.readline() and process.stderr.readline()
         process.kill()
     wait_for_end_of_group(process)
-    assert trials_of(path) >= seen
-    seen = trials_of(path)
-    assert sum(seen.values()) >= done + 4
-
-    # Two at once, to the end.
-    with started(options, "--workers", 1) as one, started(options, "--workers", 1) as two:
-        for process in (one, two):
-            output, errors = process.communicate(timeout=100)
-            assert process.returncode == 0, errors
-            assert re.search(r"^\d+ of 27 trials have run before$", output, re.M)
-    assert len(trials_of(path)) == 28
-    assert all(trials_of(path)[trial] == 1 for trial in seen)
+    assert trials_of(path) >= seen and sum(trials_of(path).values()) >= done + 2
+    assert experiment(*few).returncode == 0
+    assert len(trials_of(path)) == 19 and set(trials_of(path).values()) == {1}
 
 
 # The results file
@@ -846,33 +836,32 @@ def cluster(tmp_path):
 
 @dask
 def test_a_cluster_gives_the_same_and_a_killed_worker_loses_nothing(
-    cluster, options, experiment, path, data, monkeypatch
+    cluster, experiment, undrawn, path, data, monkeypatch
 ):
-    monkeypatch.setattr(trials, "PATIENCE", 2)
+    monkeypatch.setattr(trials, "PATIENCE", 1)
     done = experiment("--cluster", cluster.address)  # a scheduler without workers
     assert "no Dask cluster with a worker" in error_line(done)
     assert "0 of 27 trials are done" in done.stderr
+    monkeypatch.setattr(trials, "PATIENCE", 10)
     workers = [cluster.worker(), cluster.worker()]
-    with started(options, "--cluster", cluster.address) as process:
-        for _ in range(3):
-            assert "validation accuracy" in process.stderr.readline()
-        workers[0].kill()
-        output, errors = process.communicate(timeout=100)
-    assert process.returncode == 0, errors
-    assert "Traceback" not in errors and "test accuracy: " in output
-    there = {Trial(**line["trial"]): line["result"] for line in lines_of(path)}
-    assert len(there) == 28 and set(trials_of(path).values()) == {1}
-    some = [Trial(), Trial(filters=20, seed=1), Trial(batch_size=256, seed=2)]
-    for one in some:
-        here = run_trial(asdict(one), data, 1)
-        assert all(here[name] == there[one][name] for name in NUMBERS)
-    # The scheduler goes: one line, and what was done is kept.
-    with started(options, "--seeds", 9, "--cluster", cluster.address) as process:
-        process.stderr.readline()
-        cluster.processes[0].kill()
-        _, errors = process.communicate(timeout=100)
-    assert process.returncode == 2 and "Traceback" not in errors
-    assert "lost its scheduler or all its workers" in errors.splitlines()[-1]
+    wanted = [Trial(filters=filters, seed=seed) for seed in range(6) for filters in (10, 20)]
+    found = {}
+    with trials.Cluster(cluster.address, data, 1) as place:
+        for one, outcome in run_all(wanted, place):
+            if not found:
+                workers[0].kill()
+            found[one] = outcome
+        assert set(found) == set(wanted)
+        for one in wanted[:3]:
+            here = run_trial(asdict(one), data, 1)
+            assert all(here[name] == found[one][name] for name in NUMBERS)
+        # The whole program, on the worker that is left.
+        done = experiment(*FEW, "--cluster", cluster.address)
+        assert done.returncode == 0 and "test accuracy: " in done.stdout, done.stderr
+        assert len(trials_of(path)) == 3
+        with pytest.raises(Problem, match="lost its scheduler or all its workers"):
+            for _ in run_all(wanted, place):
+                cluster.processes[0].kill()  # the scheduler
 
 
 @dask
