@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from network.cli import HOME, notice, short
 from network.files import Problem
-from network.photos import IMAGE_SUFFIXES, NoInk, image_files, normalise, read_character, thumbnail
+from network.photos import NoInk, normalise, read_character
+from network.pictures import SUFFIXES, image_files, thumbnail
 
 SYMBOLS = {  # "α": "alpha", and so on; Unicode spells one of them lamda
     symbol: unicodedata.name(symbol).split()[-1].lower().replace("lamda", "lambda")
@@ -122,7 +123,7 @@ def _named_pictures(folder):
 
 def _pictures(folder):
     """The pictures straight in a folder."""
-    pictures = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    pictures = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     return sorted(path for path in pictures if not path.name.startswith("."))
 
 
