@@ -63,7 +63,8 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network.digits import labels
     from network.digits.doubt import entropy
     from network.files import Problem, require_writable
-    from network.photos import NoInk, image_files, normalise, read_character, thumbnail
+    from network.photos import NoInk, normalise, read_character
+    from network.pictures import image_files, thumbnail
     from network.training import predict
     from network.weights import DIGITS, class_names, load_digit_network, load_network
 

@@ -2,7 +2,7 @@
 
 Nothing here was written by a person: a character is a table of control points, bent by random
 numbers. It serves where MNIST cannot be had (`drawn_digits`), and it made every picture that ships
-under `data/`; `python -m network.pen` draws those again.
+under `data/`; `python -m network.pen data` draws those again.
 
 The way from table to picture:
 
@@ -17,15 +17,14 @@ import os
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from network import photos
-from network.cli import short
+from network import cli, photos
 from network.files import whole_file
 
 DIGITS = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
@@ -107,16 +106,21 @@ class Hand:
     aspect: float  # how much wider than the skeleton, as a factor
     wobble: float  # standard deviation of control points, as a share of the character's height
     pen: float  # width of the pen's tip, in the same measure
+    swing: float = 1.0  # how far the whole character is bent, as a factor
 
     @classmethod
-    def any(cls, rng):
-        """A random writer. They differ more than MNIST's, so that MNIST's lie among them."""
+    def any(cls, rng, swing=1.0):
+        """A random writer. They differ more than MNIST's, so that MNIST's lie among them.
+
+        With less `swing` they write more like the skeletons.
+        """
         return cls(
             taste=rng.random(),
             slant=rng.normal(0.12, 0.22),
             aspect=np.exp(np.clip(rng.normal(0, 0.28), -0.5, 0.7)),
-            wobble=0.025 * np.exp(rng.normal(0, 0.4)),
+            wobble=0.025 * swing * np.exp(rng.normal(0, 0.4)),
             pen=np.clip(0.125 * np.exp(rng.normal(0, 0.5)), 0.03, 0.34),
+            swing=swing,
         )
 
 
@@ -178,15 +182,17 @@ def _written(strokes, hand, rng):
     noise = rng.normal(0, hand.wobble, (2, *points.shape))
     points = points + noise[0] + noise[1][owner]
     # Strokes begin and end early or late: their outermost points move along the stroke.
-    reach = rng.normal(0, 0.12, (len(tips), 1))
+    reach = rng.normal(0, 0.12 * hand.swing, (len(tips), 1))
     points[tips[:, 0]] += reach * (points[tips[:, 0]] - points[tips[:, 1]])
     curve = weights @ points  # (M, 2)
 
     # The upper part is smaller or larger than the lower, the left than the right.
-    curve = np.clip(curve, 0, None) ** np.exp(rng.normal(0, 0.2, 2))
+    curve = np.clip(curve, 0, None) ** np.exp(rng.normal(0, 0.2 * hand.swing, 2))
     # Two slow waves bend the whole.
     waves, phases = rng.normal(0, 0.55, (2, 2)), rng.uniform(0, 2 * np.pi, 2)
-    curve = curve + np.sin(2 * np.pi * curve @ waves + phases) @ rng.normal(0, 0.05, (2, 2))
+    curve = curve + np.sin(2 * np.pi * curve @ waves + phases) @ rng.normal(
+        0, 0.05 * hand.swing, (2, 2)
+    )
     # Proportions, slant, and the angle at which the paper lies.
     turn = rng.normal(0, 0.12)
     shape = np.array([[hand.aspect, -hand.slant], [0, 1]])
@@ -218,24 +224,27 @@ def photograph(ink, rng):
     return np.uint8(np.clip(picture, 0, 255) + 0.5)
 
 
-def drawn_digits(count, seed, progress=None):
+def drawn_digits(count, seed, progress=None, swing=1.0):
     """Draws a training set like MNIST's, every class as often as the others.
 
     Args:
         count: how many images.
         seed: the same seed draws the same images.
-        progress: wraps the loop's iterable, such as tqdm.
+        progress: wraps the iterable of blocks, such as tqdm.
+        swing: see `Hand.any`.
 
     Returns:
         images (count, 28, 28) uint8, white on black; labels (count,) int64.
     """
     labels = np.random.default_rng(seed).permutation(np.arange(count) % 10)
-    return draw_many(_digits, labels, seed, progress), labels
+    return draw_many(partial(_digits, swing), labels, seed, progress), labels
 
 
-def _digits(labels, rng):
+def _digits(swing, labels, rng):
     """Draws digits with these labels (N,): (N, 28, 28) uint8."""
-    return np.stack([photos.fit(scanned(draw(DIGITS[label], rng), rng)) for label in labels])
+    hands = (Hand.any(rng, swing) for _ in labels)
+    inks = (draw(DIGITS[label], rng, 64, hand) for label, hand in zip(labels, hands, strict=True))
+    return np.stack([photos.fit(scanned(ink, rng)) for ink in inks])
 
 
 def draw_many(draw_some, items, seed, progress=None):
@@ -271,7 +280,7 @@ def scanned(ink, rng):
     ink = np.float32(ink) / 255
     side = 64 if rng.random() < 0.5 else rng.integers(18, 40)
     width = np.exp(rng.normal(0, 0.12))
-    if rng.random() < 0.25:
+    if rng.random() < 0.3:
         x, y, w, h = cv2.boundingRect(np.uint8(ink > 0))
         ink = ink[y : y + h, x : x + w]
         width = (h / w) ** rng.uniform(0, 1)
@@ -280,7 +289,7 @@ def scanned(ink, rng):
     size = max(8, round(w * scale * width)), max(8, round(h * scale))
     ink = cv2.resize(ink, size, interpolation=cv2.INTER_AREA)
     if rng.random() < 0.3:
-        ink = np.float32(ink > 0.5)
+        ink = np.float32(ink > ink.max() / 2)
     return np.pad(ink, 2)
 
 
@@ -316,18 +325,19 @@ def _page(character, rng, hand=None):
     return photograph(draw(character, rng, 128, hand), rng) // 4 * 4
 
 
-def main():
-    """Draws the shipped pictures again and lists what was written, folder by folder."""
-    data = Path(__file__).resolve().parent.parent / "data"
+def main(options):
+    """Draws the pictures that ship and lists what was written, folder by folder."""
     written = Counter()
     for name, picture in shipped():
         _, png = cv2.imencode(".png", picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
-        with whole_file(data / name) as file:
+        with whole_file(options.folder / name) as file:
             file.write(png.tobytes())
         written[name.split("/")[0]] += 1
-    counts = ", ".join(f"{short(data / name)} ({count})" for name, count in written.items())
+    counts = ", ".join(f"{cli.short(options.folder / n)} ({c})" for n, c in written.items())
     print(f"pictures written: {counts}")
 
 
 if __name__ == "__main__":
-    main()
+    parser = cli.Parser("Draws the pictures of digits and letters that ship in data.")
+    parser.add_argument("folder", type=cli.path_name, help="where they go; data replaces them")
+    cli.run(main, parser.parse_args())

@@ -252,7 +252,7 @@ from pathlib import Path
 from network.mnist import read_idx
 from network.files import Problem
 from network.weights import load_network
-from network.photos import read_image
+from network.pictures import read_image
 
 def most():
     scale = 1 if sys.platform == "darwin" else 1024  # bytes there, else kilobytes

@@ -165,8 +165,10 @@ class Characters:
         # No digit by itself, however it reads: what is low, or beside a taller one like its shadow.
         part = height[pairs].min(1) < 0.65 * tall
         wide = box[pairs[:, 1], 2] - box[pairs[:, 1], 0]
-        part |= (gap < 0.06 * tall) & (wide < 0.3 * tall) & (
-            height[pairs[:, 1]] < 0.85 * height[pairs[:, 0]]
+        part |= (
+            (gap < 0.06 * tall)
+            & (wide < 0.3 * tall)
+            & (height[pairs[:, 1]] < 0.85 * height[pairs[:, 0]])
         )
         accept = np.where(part, together > 0.6 * alone[:, 0], together > alone.min(1) + 0.3)
         accept &= part | over | (together > 0.9)
@@ -269,8 +271,12 @@ def cut(ink, box, tall):
             halves = []
             for half in (ink * side, ink * ~side):
                 l, t, hw, hh = cv2.boundingRect(np.uint8(half > 0.25))
-                halves.append((half[t : t + hh, l : l + hw], np.array(
-                    [box[0] + l, box[1] + t, box[0] + l + hw, box[1] + t + hh])))
+                halves.append(
+                    (
+                        half[t : t + hh, l : l + hw],
+                        np.array([box[0] + l, box[1] + t, box[0] + l + hw, box[1] + t + hh]),
+                    )
+                )
             if all(b[3] - b[1] > 0.35 * tall for _, b in halves):
                 ways.append((smooth[at - least] / stroke, halves))
     return ways

@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
 
 from network.filters import gratings
-from network.photos import thumbnail
+from network.pictures import thumbnail
 from network.plots import (
     BLUE,
     GREEN,

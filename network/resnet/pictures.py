@@ -13,7 +13,7 @@ from tqdm import tqdm
 from network.cli import notice
 from network.datasets import PLACES, find_or_download
 from network.files import Problem
-from network.photos import image_files, read_image, thumbnail
+from network.pictures import image_files, read_image, thumbnail
 
 SIDE = 64  # pixels along each side of a picture from a folder, when a network learns from it
 LONGEST = 224  # pixels of the longer side of a picture to look at: ImageNet's networks' own size
