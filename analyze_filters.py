@@ -49,9 +49,8 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network.filters import figures, operators
     from network.filters.occlusion import COVERS, PATCH, occlude
     from network.model import network_input, parameter_count
-    from network.pen import DIGITS
-    from network.photos import read_character
-    from network.weights import load_digit_network
+    from network.photos import read_character, transform_of
+    from network.weights import class_names, load_network
 
 NINTH = 8  # the test image that the report calls ambiguous: a 5 much like a 6
 
@@ -59,8 +58,10 @@ NINTH = 8  # the test image that the report calls ambiguous: a 5 much like a 6
 def main(options):
     require_writable(options.figures_dir)
     device = cli.choose_device(options.device)
-    network = load_digit_network(cli.weights_path(options), device)
-    dataset = datasets.find_digits(options.dataset, options.data_dir)
+    network, facts = load_network(cli.weights_path(options), device)
+    names = class_names(network, facts)
+    own = datasets.find_of_classes(names, options.dataset, options.data_dir)  # None for letters
+    dataset = own or datasets.find_digits(options.dataset, options.data_dir)
     image = datasets.load(dataset, options.data_dir, train=True, count=1).images[0]  # (28, 28)
 
     print(network)
@@ -68,9 +69,23 @@ def main(options):
     what = f"the first training image of {dataset}"
     look = look_at_first_layer if options.layer == "conv1" else look_at_second_layer
     written = look(network, image, what, options)  # 2a to 2c
-    status, paths = look_at_answer(network, dataset, options)  # 2d
-    cli.print_files(written + paths)
+    status = 0
+    if own or options.image:
+        transform = transform_of(names, facts)
+        status, paths = look_at_answer(network, names, transform, dataset, options)  # 2d
+        written += paths
+    else:
+        cli.notice(
+            f"no figure 2d: there are no test images of {', '.join(names)} here; name a picture "
+            "with --image"
+        )
+    cli.print_files(written)
     return status
+
+
+def figure_path(name, options, *inputs):
+    """Where a figure goes; its name says if it is of the user's own weights or picture."""
+    return options.figures_dir / f"{name}{cli.suffix(*inputs, options.weights)}.png"
 
 
 def look_at_first_layer(network, image, what, options):
@@ -80,12 +95,12 @@ def look_at_first_layer(network, image, what, options):
     responses = operators.layer_responses(network_input(image[None])[0].numpy(), weights, bias)
     kernels = weights[:, 0]
     count = f"{len(kernels)} filters of conv1"
-    paths = [options.figures_dir / f"2{name}.png" for name in ("a_filters", "b_responses")]
+    paths = [figure_path(f"2{name}", options) for name in ("a_filters", "b_responses")]
     plots.save(figures.filter_panels(kernels, f"The {count}"), paths[0])
     title = f"The {count}, and what each makes of {what} (valid part, with bias, before pooling)"
     figure = figures.filters_and_responses(image, kernels, responses, title)
     plots.save(figure, paths[1])
-    paths.append(compare_with_operators(kernels, options.figures_dir))
+    paths.append(compare_with_operators(kernels, figure_path("2c_operators", options)))
     count_edge_detectors(kernels, "filters of conv1", options.seed)
     return paths
 
@@ -99,7 +114,7 @@ def look_at_second_layer(network, image, what, options):
         maps = F.relu(network.pool1(network.conv1(x)))[0].cpu().numpy()  # (10, 12, 12)
     responses = operators.layer_responses(maps, weights, bias)
     names = "2a_filters_conv2", "2b_responses_conv2"
-    paths = [options.figures_dir / f"{name}.png" for name in names]
+    paths = [figure_path(name, options) for name in names]
     title = f"The {weights.shape[0]} × {weights.shape[1]} kernels of conv2"
     plots.save(figures.filter_table(weights, title), paths[0])
     title = (
@@ -133,7 +148,7 @@ def print_filters(weights, bias):
             print("    ".join(rows))
 
 
-def compare_with_operators(kernels, folder):
+def compare_with_operators(kernels, path):
     """2c: each filter (F, n, n) against the classical operators; returns the figure's path."""
     names, cosine, matches = operators.best_matches(kernels)
     share, direction = operators.sobel_fit(kernels)
@@ -171,7 +186,6 @@ def compare_with_operators(kernels, folder):
         "The filters of conv1 with their gradients (the longer, the steeper), each beside the "
         "classical operator most like it (cosine) and its part in the Sobel pair (share of energy)"
     )
-    path = folder / "2c_operators.png"
     plots.save(figures.likenesses(trios, captions, angle, slope, title), path)
     return path
 
@@ -214,7 +228,7 @@ def mean_and_interval(values, form):
     return f"{values.mean():{form}} ({low:{form}} to {high:{form}})"
 
 
-def look_at_answer(network, dataset, options):
+def look_at_answer(network, names, transform, dataset, options):
     """2d: what in an image speaks for the answer; returns the exit status and the figure's path."""
     path = options.image
     if path is None:
@@ -223,7 +237,7 @@ def look_at_answer(network, dataset, options):
         what = f"the ninth test image of {dataset}"
     else:
         try:
-            _, image = read_character(path)
+            _, image = read_character(path, transform)
         except Problem as problem:
             cli.complain(problem)
             return problem.status, []
@@ -232,7 +246,7 @@ def look_at_answer(network, dataset, options):
     answer, second = np.argsort(-probabilities)[:2]
     ahead = np.log(probabilities[answer] / probabilities[second])
     print(
-        f"\n{what}: {DIGITS[answer]} ({probabilities[answer]:.1%}), then {DIGITS[second]} "
+        f"\n{what}: {names[answer]} ({probabilities[answer]:.1%}), then {names[second]} "
         f"({probabilities[second]:.1%}), {ahead:.2f} nats apart"
     )
     for cover, margin in zip(COVERS, maps[:, 2], strict=True):
@@ -240,19 +254,19 @@ def look_at_answer(network, dataset, options):
         for sign, one, other in ((1, answer, second), (-1, second, answer)):
             row, column = np.unravel_index(np.argmax(sign * margin), margin.shape)
             print(
-                f"    around row {row}, column {column} the image speaks most for {DIGITS[one]} "
-                f"against {DIGITS[other]}: by {sign * margin[row, column]:.2f} nats"
+                f"    around row {row}, column {column} the image speaks most for {names[one]} "
+                f"against {names[other]}: by {sign * margin[row, column]:.2f} nats"
             )
     captions = (
-        f"for {DIGITS[answer]}",
-        f"for {DIGITS[second]}",
-        f"for {DIGITS[answer]} against {DIGITS[second]}",
+        f"for {names[answer]}",
+        f"for {names[second]}",
+        f"for {names[answer]} against {names[second]}",
     )
-    title = f"What in {what} speaks for {DIGITS[answer]}, and what for {DIGITS[second]}"
+    title = f"What in {what} speaks for {names[answer]}, and what for {names[second]}"
     figure = figures.occlusion_maps(
-        image, DIGITS, probabilities, maps, captions, list(COVERS), title
+        image, names, probabilities, maps, captions, list(COVERS), title
     )
-    path = options.figures_dir / "2d_occlusion.png"
+    path = figure_path("2d_occlusion", options, options.image)
     plots.save(figure, path)
     return 0, [path]
 

@@ -98,7 +98,8 @@ DIMENSIONS = {"filters": "filters", "dropout": "dropout", "batch_size": "batch s
 
 
 def main(options):
-    from network import datasets, plots
+    with cli.loading():
+        from network import datasets, plots
     from network.experiment import figures
 
     require_writable(options.models_dir, options.figures_dir)

@@ -54,8 +54,6 @@ if __name__ == "__main__":
     options = parse_options()
 
 with cli.loading():  # takes seconds, too long for --help or a mistyped option
-    import cv2
-    import numpy as np
     import torch
     from tqdm import tqdm
 
@@ -63,7 +61,7 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network.digits import labels
     from network.digits.doubt import entropy
     from network.files import Problem, require_writable
-    from network.photos import NoInk, normalise, read_character
+    from network.photos import NoInk, read_character, transform_of
     from network.pictures import image_files, thumbnail
     from network.training import predict
     from network.weights import DIGITS, class_names, load_digit_network, load_network
@@ -95,27 +93,14 @@ def main(options):
     return status
 
 
-def find_test_set(names, options):
-    """The name of the data set that has these classes, its files in place.
-
-    Raises:
-        Problem: there is none, or it is not to be had.
-    """
-    if names == DIGITS:
-        return datasets.find_digits(options.dataset, options.data_dir)
-    dataset = next((d for d in ("FashionMNIST",) if datasets.CLASS_NAMES[d] == names), None)
-    if dataset is None or options.dataset != "auto":
+def run_test_set(network, names, device, options):
+    """1.E: tests on all test images; returns the paths of the plots."""
+    dataset = datasets.find_of_classes(names, options.dataset, options.data_dir)
+    if dataset is None:
         raise Problem(
             f"{cli.weights_path(options)} tells {', '.join(names)} apart, and there is no test set "
             "of these here; name pictures to recognise"
         )
-    datasets.find_or_download(dataset, options.data_dir)
-    return dataset
-
-
-def run_test_set(network, names, device, options):
-    """1.E: tests on all test images; returns the paths of the plots."""
-    dataset = find_test_set(names, options)
     test = datasets.load(dataset, options.data_dir, train=False)
     outputs = predict(network, test.images.to(device)).cpu()  # (10000, 10)
     print_outputs(outputs[:10], test)
@@ -152,7 +137,8 @@ def print_accuracy(outputs, test):
 
 def draw_results(probabilities, test, folder, suffix):
     """The figures 1e; returns their paths."""
-    from network import plots  # slow to import: results are printed before
+    with cli.loading():  # slow: results are printed before
+        from network import plots
 
     names = test.class_names
     answers = probabilities.argmax(1)
@@ -196,7 +182,7 @@ def recognise(network, names, facts, device, options):
     """1.F: recognises pictures; returns the exit status and the paths of the plots."""
     own = cli.short(cli.HOME / "data" / "digits")
     paths = image_files(options.pictures or [own])
-    transform = whole_picture if names == datasets.CLASS_NAMES["FashionMNIST"] else normalise
+    transform = transform_of(names, facts)
     limit = facts.get("doubt_limit")  # see network/digits/doubt.py; not all weights have one
     status, results, shown = 0, [], {"mistakes": [], "others": []}
     for path in tqdm(paths, desc="recognising", leave=False, disable=None):
@@ -233,18 +219,6 @@ def of_truth(label, names):
     return "" if label is None else f", true {names[label]}"
 
 
-def whole_picture(picture):
-    """A picture (H, W, 3) uint8 as Fashion-MNIST has them: (28, 28) uint8, whole, light on dark."""
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    if np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])) > 127:
-        grey = 255 - grey
-    height, width = grey.shape
-    square = np.zeros((max(height, width),) * 2, np.uint8)
-    top, left = (len(square) - height) // 2, (len(square) - width) // 2
-    square[top : top + height, left : left + width] = grey
-    return cv2.resize(square, (28, 28), interpolation=cv2.INTER_AREA)
-
-
 def print_right_answers(results, names):
     """The accuracy of pictures whose truth is known, and once more which were misread.
 
@@ -276,7 +250,8 @@ def print_right_answers(results, names):
 
 def draw_pictures(shown, total, names, options):
     """Figure 1f: pictures as given and as seen, mistakes first where not all have a place."""
-    from network import plots  # slow to import: results are printed before
+    with cli.loading():  # slow: results are printed before
+        from network import plots
 
     pairs = (shown["mistakes"] + shown["others"])[:SHOWN]
     title = "New digits" if options.pictures else "Digits drawn by network/pen.py"

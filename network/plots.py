@@ -11,7 +11,12 @@ import textwrap
 # Files need Agg alone, whatever backend the environment names; it may not be there.
 os.environ["MPLBACKEND"] = "Agg"
 
-import matplotlib
+try:
+    import matplotlib
+except UnicodeDecodeError as error:
+    raise ImportError(
+        f"matplotlib cannot read a file of settings, matplotlibrc ({error}); rename it"
+    ) from None
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure

@@ -310,6 +310,8 @@ def _renamed(state):
     """The tensors under `MyNetwork`'s names, if order and shapes fit in one way only, else None."""
     matrices = {name: value for name, value in state.items() if value.ndim > 1}
     rest = [value for name, value in state.items() if name not in matrices]
+    # Convolutions first; apart from that the order stays.
+    matrices = dict(sorted(matrices.items(), key=lambda item: -item[1].ndim))
     if len(state) != 8 or [value.ndim for value in matrices.values()] != [4, 4, 2, 2]:
         return None
     # A bias has its layer's name; in a list, it comes in its layer's place.

@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
+from network.letters.folders import letter_name
 from network.weights import DIGITS
 
 # 7.png, digit_7.png, 7_2.jpg, digit_7_2.png, and 7 (2).png as Windows counts.
@@ -14,11 +15,11 @@ RUNNING = re.compile(r"(?:digit[ _-]?)?([0-9])", re.IGNORECASE)  # digit1.png, d
 def true_label(path, names):
     """The index in `names` of what a picture shows, where its folder or its name tells, else None.
 
-    The folder has the name of a class, in capitals or not; or, of digits, the file's name is one
-    of the forms of `CLAIM`. No other number in a name is taken for a digit.
+    The folder has the name of a class, in capitals or not, or is the Greek letter itself; or, of
+    digits, the file's name is one of the forms of `CLAIM`. No other number is taken for a digit.
     """
-    folder = Path(path).parent.name.casefold()
-    classes = [name.casefold() for name in names]
+    folder = letter_name(Path(path).parent.name).casefold()
+    classes = [letter_name(name).casefold() for name in names]
     if folder in classes:
         return classes.index(folder)
     claim = CLAIM.fullmatch(Path(path).stem)
