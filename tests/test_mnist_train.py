@@ -22,11 +22,12 @@ FIGURES = {"1a_examples.png", "1b_network.png", "1c_accuracy.png", "1c_loss.png"
 
 @pytest.fixture
 def train(script, small_mnist, tmp_path):
-    """Runs mnist_train.py on the small data set, its results in tmp_path."""
+    """Runs mnist_train.py on the small data set alone, its results in tmp_path."""
 
     def run(*arguments):
         folders = ["--models-dir", tmp_path / "models", "--figures-dir", tmp_path / "figures"]
-        data = [] if "--data-dir" in arguments else ["--data-dir", small_mnist]
+        data = ["--data-dir", small_mnist, "--dataset", "mnist"]
+        data = [] if "--data-dir" in arguments else data
         return script("mnist_train.py", *data, *folders, *arguments)
 
     return run
@@ -164,7 +165,7 @@ def test_another_training_keeps_what_a_stopped_one_left(train, tmp_path, monkeyp
 @pytest.mark.skipif(sys.platform == "win32", reason="there, Ctrl-C would reach the tests as well")
 def test_ctrl_c_within_an_epoch(small_mnist, tmp_path):
     """In a process of its own, which does not ignore signals as under nohup."""
-    command = [sys.executable, HOME / "mnist_train.py", "--epochs", "100000"]
+    command = [sys.executable, HOME / "mnist_train.py", "--dataset", "mnist", "--epochs", "100000"]
     folders = ["--models-dir", tmp_path, "--figures-dir", tmp_path, "--data-dir", small_mnist]
     with subprocess.Popen(
         [*command, *folders],
