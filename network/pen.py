@@ -190,7 +190,9 @@ def _written(strokes, hand, rng):
     curve = np.clip(curve, 0, None) ** np.exp(rng.normal(0, 0.2 * hand.swing, 2))
     # Two slow waves bend the whole.
     waves, phases = rng.normal(0, 0.55, (2, 2)), rng.uniform(0, 2 * np.pi, 2)
-    curve = curve + np.sin(2 * np.pi * curve @ waves + phases) @ rng.normal(0, 0.05 * hand.swing, (2, 2))
+    curve = curve + np.sin(2 * np.pi * curve @ waves + phases) @ rng.normal(
+        0, 0.05 * hand.swing, (2, 2)
+    )
     # Proportions, slant, and the angle at which the paper lies.
     turn = rng.normal(0, 0.12)
     shape = np.array([[hand.aspect, -hand.slant], [0, 1]])
