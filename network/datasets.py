@@ -44,14 +44,9 @@ PLACES = {
 # What a download takes, in megabytes.
 SIZES = {"MNIST": 12, "FashionMNIST": 31, "CIFAR10": 170}
 # Drawn beside MNIST's 60,000: found on sets of other people's digits. More digits cost MNIST.
-<<<<<<< HEAD
 DRAWN_DIGITS, DRAWN_OTHERS = 20_000, 7_000
 SWING = 0.6  # of the hands that draw them, see `pen.Hand`: MNIST has the odd ones itself
 DRAWN_MORE = 5_000  # drawn digits to calibrate with
-MAX_BYTES = 100_000_000  # of an idx file: twice MNIST's largest; a .gz could unpack to any size
-=======
-DRAWN_DIGITS, DRAWN_OTHERS = 30_000, 10_000
->>>>>>> main
 TIMEOUT = 20  # seconds without an answer after which a connection is given up
 
 
