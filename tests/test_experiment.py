@@ -24,9 +24,11 @@ from conftest import HOME
 from test_figures import assert_readable, texts
 
 from network import datasets, pen, plots
-from network.experiment import figures, hypotheses, report, trial, trials
-from network.experiment.hypotheses import Hypothesis, Part, evaluate_hypotheses, mean_interval
+from network.experiment import figures, report, statistics, trial, trials
+from network.experiment.hypotheses import Hypothesis, Part, evaluate_hypotheses
 from network.experiment.results import NUMBERS, TIMES, Results, code_checksum, identity, split
+from network.experiment.settings import Settings, in_order
+from network.experiment.statistics import mean_interval
 from network.experiment.trial import Trial, run_trial
 from network.experiment.trials import Processes, run_all
 from network.files import Problem
@@ -249,19 +251,17 @@ def test_with_one_seed_and_other_values_all_is_undecided_and_drawn(experiment, a
         assert (tmp_path / "figures" / f"4_{name}.png").is_file()
 
 
-def test_settings_take_turns(options, monkeypatch):
+def test_settings_take_turns():
     """Each round has all settings once, in another order; what is slow starts the last round."""
-    monkeypatch.setattr(sys, "argv", ["experiment.py"])
-    program = __import__("experiment")
-    settings = program.choose_settings(program.parse_options())
-    order = program.in_order(settings, range(4))
+    settings = Settings(*SETTINGS.values()).choose()
+    order = in_order(settings, range(4))
     rounds = [order[start : start + len(settings)] for start in range(0, len(order), len(settings))]
     for seed, turn in enumerate(rounds):
         assert {replace(trial, seed=0) for trial in turn} == set(settings)
         assert {trial.seed for trial in turn} == {seed}
     orders = {tuple(replace(trial, seed=0) for trial in turn) for turn in rounds}
     assert len(orders) == 4
-    assert order == program.in_order(settings, range(4))
+    assert order == in_order(settings, range(4))
     assert rounds[-1][0].batch_size == 32 and rounds[-1][-1].batch_size == 256
 
 
@@ -570,26 +570,26 @@ def test_every_interval_that_is_printed_holds_the_truth_as_often_as_it_says(
 @pytest.mark.parametrize("share", [0.86, 0.9, 0.98, 0.99])
 def test_the_interval_of_a_share(share):
     rights = np.random.default_rng(0).binomial(10_000, share, 10_000)
-    intervals = {right: hypotheses.binomial_interval(right, 10_000) for right in set(rights)}
+    intervals = {right: statistics.binomial_interval(right, 10_000) for right in set(rights)}
     held = np.mean([intervals[right][0] <= share <= intervals[right][1] for right in rights])
     assert 0.935 <= held <= 0.97
     # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I.
-    assert hypotheses.binomial_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
-    assert hypotheses.binomial_interval(0, 20) == pytest.approx((0, 0.1611), abs=1e-4)
+    assert statistics.binomial_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    assert statistics.binomial_interval(0, 20) == pytest.approx((0, 0.1611), abs=1e-4)
 
 
 def test_students_t():
     for freedom, table in ((1, 12.706), (2, 4.303), (4, 2.776), (18, 2.101), (120, 1.980)):
-        assert hypotheses.t_quantile(freedom) == pytest.approx(table, abs=0.0006)
-        assert hypotheses.t_outside(-table, freedom) == pytest.approx(0.05, abs=5e-5)
-    assert hypotheses.t_outside(4.604, 4) == pytest.approx(0.01, abs=1e-5)
+        assert statistics.t_quantile(freedom) == pytest.approx(table, abs=0.0006)
+        assert statistics.t_outside(-table, freedom) == pytest.approx(0.05, abs=5e-5)
+    assert statistics.t_outside(4.604, 4) == pytest.approx(0.01, abs=1e-5)
     assert math.isinf(mean_interval([0.5, 0.6])[1])
 
 
 def test_holm():
     # Tested from the least on: 0.01 times 4, 0.013 times 3, 0.04 times 2 …
-    assert hypotheses.holm([0.04, 0.01, 0.3, 0.013]) == pytest.approx([0.08, 0.04, 0.3, 0.04])
-    assert hypotheses.holm([0.6, 0.9]) == [1, 1] and hypotheses.holm([]) == []
+    assert statistics.holm([0.04, 0.01, 0.3, 0.013]) == pytest.approx([0.08, 0.04, 0.3, 0.04])
+    assert statistics.holm([0.6, 0.9]) == [1, 1] and statistics.holm([]) == []
 
 
 def test_wrong_verdicts_are_as_rare_as_they_say():
@@ -599,18 +599,18 @@ def test_wrong_verdicts_are_as_rare_as_they_say():
     for _ in range(1500):
         parts = [Part("", low=0, values=tuple(rng.normal(0, 1, 5))) for _ in range(7)]
         wrong += any(verdict != "undecided" for *_, verdict in Hypothesis("", parts).judged)
-        alone += any(part.error < 0.05 for part in parts)
+        alone += any(statistics.p_value(part.margin) < 0.05 for part in parts)
     assert 0.035 < wrong / 1500 < 0.065
     assert alone / 1500 > 0.25  # what it would be without the correction
 
 
 def test_verdicts():
     def verdict(estimate, half, **limits):
-        step = half / hypotheses.t_quantile(2)  # three values with this interval
+        step = half / statistics.t_quantile(2)  # three values with this interval
         values = (estimate - step * 3**0.5, estimate, estimate + step * 3**0.5)
         part = Part("", values=values, **limits)
         assert part.interval == pytest.approx((estimate, half))
-        return part.verdict(part.error)
+        return part.verdict(statistics.p_value(part.margin))
 
     assert verdict(0.2, 0.1, low=0) == "supported"
     assert verdict(0.05, 0.1, low=0) == "undecided"
@@ -738,7 +738,9 @@ def test_the_grid():
         for n, values in enumerate(itertools.product(*SETTINGS.values()))
     }
     del found[Trial(5, 0.25, 64)]
-    figure = figures.grid(found, *SETTINGS.values(), "MNIST, 50,000 images, 3 seeds, 5 epochs")
+    figure = figures.grid(
+        found, Settings(*SETTINGS.values()), "MNIST, 50,000 images, 3 seeds, 5 epochs"
+    )
     assert_readable(figure)
     assert [len(axis.texts) for axis in figure.axes[:3]] == [16, 15, 16]
     assert figure.axes[2].texts[-1].get_text() == "94.7"

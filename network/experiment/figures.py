@@ -13,8 +13,10 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator, PercentFormatter
 from matplotlib.transforms import Bbox, ScaledTranslation
 
-from network.experiment.hypotheses import LEAST_SEEDS, accuracy, cpu_seconds, mean_interval
-from network.experiment.report import describe, mean_accuracy
+from network.experiment.hypotheses import accuracy, cpu_seconds
+from network.experiment.report import mean_accuracy
+from network.experiment.settings import BASELINE, describe
+from network.experiment.statistics import LEAST_SEEDS, mean_interval
 from network.experiment.trial import Trial
 from network.plots import BLUE, GREEN, GREY, INK, ORANGE
 
@@ -175,14 +177,15 @@ def _number_points(figure, axis, numbered, obstacles):
             axis.annotate("", point, place, textcoords="offset points", arrowprops=line)
 
 
-def grid(found, filters, dropout, batch_size, of):
+def grid(found, settings, of):
     """Accuracy of all combinations as a heat map, a panel for each value of dropout.
 
     Args:
         found: for each setting a dict: for each seed its result; what is missing is left out.
-        filters, dropout, batch_size: the values.
+        settings: the `Settings` that were tried.
         of: what data, how many images, seeds and epochs.
     """
+    filters, dropout, batch_size = settings.filters, settings.dropout, settings.batch_size
     shares = np.full((len(dropout), len(filters), len(batch_size)), math.nan)
     for panel, row, column in np.ndindex(shares.shape):
         results = found.get(Trial(filters[row], dropout[panel], batch_size[column]))
@@ -235,12 +238,12 @@ def draw_all(found, dimensions, scaled, of):
         series, words = {mean: results}, name.replace("_", " ")
         if name == "batch_size" and scaled:
             series = {
-                f"{mean}, learning rate {Trial.learning_rate:g}": results,
+                f"{mean}, learning rate {BASELINE.learning_rate:g}": results,
                 "in proportion to the batch": scaled,
             }
         drawn[f"4_{name}"] = setting_curves(
             series,
-            getattr(Trial, name),
+            getattr(BASELINE, name),
             words,
             f"Accuracy and training time by {words}: {of}",
             log=name == "batch_size",
