@@ -17,10 +17,12 @@ import torch
 from network import photos
 from network.pages import ink as inks
 from network.pages.characters import (
-    Characters,
     find_pieces,
+    hull,
+    join,
     longer_side,
     own_ink,
+    part,
     turn_boxes,
     usual_size,
 )
@@ -82,19 +84,16 @@ def read_page(picture, network, device, turn=None):
     tall = usual_size(pieces)
 
     def classify(images):
-        log = predict(network, torch.from_numpy(np.stack(images)).to(device))
-        return log.exp().cpu().numpy()
+        return predict(network, torch.from_numpy(images).to(device)).exp().cpu().numpy()
 
     if turn is None:
         turn = best_turn(pieces, tall, classify)
     pieces = pieces.turned(turn)
-    characters = Characters(pieces, classify, tall)
-    characters.join()
-    found = characters.part()
-    if not found:
+    groups = join(pieces, tall, classify)
+    if not groups:
         return Reading([], [], turn)
-    boxes = np.array([box for _, box in found])
-    probability = classify([photos.fit(own) for own, _ in found])
+    whole = np.stack([hull(pieces.box[group]) for group in groups])
+    boxes, probability = part([own_ink(pieces, g) for g in groups], whole, tall, classify)
     rows = find_rows(boxes, tall)
     # Back to the picture as given.
     given = turn_boxes(boxes, pieces.ink.shape, (360 - turn) % 360)
@@ -121,7 +120,7 @@ def best_turn(pieces, tall, classify):
     bodies = np.random.default_rng(0).permutation(bodies)[:80]
     own = [own_ink(pieces, [k]) for k in bodies]
     images = [photos.fit(np.rot90(x, -quarter)) for quarter in range(4) for x in own]
-    best = np.log(classify(images).max(1).clip(0.1)).reshape(4, -1).sum(1)
+    best = np.log(classify(np.stack(images)).max(1).clip(0.1)).reshape(4, -1).sum(1)
     # As given, unless another way is clearly better.
     if best.max() - best[0] < 2 + 0.05 * len(bodies):
         return 0
