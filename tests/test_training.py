@@ -1,10 +1,12 @@
 """The training loop and the evaluation."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
 
-from network import pen
+from network import pen, training
 from network.model import MyNetwork, network_input
 from network.training import REPORT, Recipe, evaluate, predict, random_affine, train
 
@@ -119,8 +121,54 @@ def test_predict_and_evaluate(digits):
 def test_the_reports_recipe_learns_mnist(mnist_dir):
     from network.datasets import load
 
-    training, test = (load("MNIST", mnist_dir, train) for train in (True, False))
+    learned, test = (load("MNIST", mnist_dir, part) for part in (True, False))
     torch.manual_seed(0)
     network = MyNetwork()
-    next(train(network, training.images, training.labels, REPORT, progress=False))
+    next(train(network, learned.images, learned.labels, REPORT, progress=False))
     assert evaluate(network, test.images, test.labels)[1] > 0.94  # after one epoch
+
+
+def test_an_optimizer_brings_its_own_learning_rate(digits):
+    images, labels = digits
+    assert Recipe().learning_rate == 0.1 and Recipe(optimizer="sgd", learning_rate=1).learning_rate
+    recipe = Recipe(optimizer="adamw", epochs=8, batch_size=64)
+    assert recipe.learning_rate == 0.004
+    network, _ = trained(images[:2500], labels[:2500], recipe)
+    assert evaluate(network, images[2500:], labels[2500:])[1] > 0.7
+
+
+@pytest.mark.parametrize("recipe", [Recipe(epochs=3), Recipe(epochs=3, optimizer="adamw"), REPORT])
+@pytest.mark.parametrize("stop", [3, 5, 7])  # within an epoch, at its end
+def test_a_stopped_training_takes_the_same_steps(digits, recipe, stop, monkeypatch, tmp_path):
+    images, labels = digits[0][:600], digits[1][:600]
+    recipe = dataclasses.replace(recipe, epochs=3, batch_size=128)  # 5 steps in an epoch
+    whole, epochs = trained(images, labels, recipe)
+    torch.manual_seed(0)
+    path, steps = tmp_path / "state.pth", []
+
+    def prepare(batch):
+        steps.append(batch)
+        if len(steps) == stop + 1:
+            raise KeyboardInterrupt
+        return network_input(batch)
+
+    stopped = train(
+        MyNetwork(), images, labels, recipe, prepare, save=lambda state: torch.save(state, path)
+    )
+    before = []
+    with pytest.raises(KeyboardInterrupt):
+        before.extend(stopped)
+    # Whatever has been drawn at random since then.
+    network, saved = MyNetwork(), torch.load(path, weights_only=True)
+    after = list(train(network, images, labels, recipe, saved=saved))
+    assert [epoch.losses for epoch in [*before, *after]] == [epoch.losses for epoch in epochs]
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, network.state_dict()[name]), name
+
+
+def test_a_training_saves_itself_within_an_epoch(digits, monkeypatch):
+    monkeypatch.setattr(training, "SAVE_EVERY", 0)
+    states = []
+    recipe = Recipe(epochs=1, batch_size=1000)
+    list(train(MyNetwork(), *digits, recipe, save=lambda state: states.append(state["done"])))
+    assert states == [1, 2, 3, 3]

@@ -10,14 +10,11 @@ data/pages.
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import cv2
 import numpy as np
 
 from network import pen
-from network.cli import print_files
-from network.files import whole_file
 
 KINDS = ("plain", "ruled", "squared", "boxed", "table", "words")
 FONTS = (cv2.FONT_HERSHEY_SCRIPT_SIMPLEX, cv2.FONT_HERSHEY_SCRIPT_COMPLEX, cv2.FONT_HERSHEY_SIMPLEX)

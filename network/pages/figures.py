@@ -53,7 +53,9 @@ def draw_page(picture, reading):
     # Grey, so that what is drawn on it stands out; light, and without its finest grain.
     grey = cv2.medianBlur(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), 3)
     grey = cv2.convertScaleAbs(grey, alpha=260 / max(np.percentile(grey[::8, ::8], 80), 1)) // 8 * 8
-    canvas = cv2.cvtColor(np.ascontiguousarray(np.rot90(grey, -reading.turn // 90)), cv2.COLOR_GRAY2RGB)
+    canvas = cv2.cvtColor(
+        np.ascontiguousarray(np.rot90(grey, -reading.turn // 90)), cv2.COLOR_GRAY2RGB
+    )
     rows = [turned([c.box for c in row], scale, shape, reading.turn) for row in reading.rows]
     tall = np.median(np.concatenate(rows)[:, 3])
     height = max(0.6 * tall, 18)  # of an answer, in pixels

@@ -10,7 +10,8 @@ from tqdm import tqdm
 from network import cli
 from network.files import Problem, require_writable, whole_file
 from network.pages.reader import read_page
-from network.photos import NoInk, image_files, read_image
+from network.photos import NoInk
+from network.pictures import image_files, read_image
 
 NO_DIGITS = "there are no digits in the picture; write larger, darker or in better light"
 

@@ -1,0 +1,187 @@
+"""What task 4 prints: settings with what was measured of them, and what that says."""
+
+import math
+
+import numpy as np
+
+from network.experiment import hypotheses
+from network.experiment.hypotheses import accuracy, contrast, cpu_seconds, mean_interval
+from network.experiment.trial import Trial
+
+# In all of these `results` of a setting are a dict: for each seed its result.
+
+
+def count_of(number, noun):
+    """A number with its noun, "1 seed" or "3 seeds"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def mean_accuracy(results):
+    """Mean over seeds of the accuracy on the validation images."""
+    return np.mean([accuracy(result) for result in results.values()])
+
+
+def print_table(rows, seeds):
+    """Settings with what was measured, one line each.
+
+    Args:
+        rows: for each setting its results.
+        seeds: how many there should be.
+    """
+    print(
+        "\nfilters  dropout  batch    rate    validation accuracy      test  CPU s/epoch      "
+        "wall s/epoch  seeds"
+    )
+    for setting, results in rows.items():
+        found = results.values()
+        share, half = mean_interval([accuracy(result) for result in found])
+        test = np.mean([result["test_accuracy"] for result in found])
+        seconds, seconds_half = mean_interval([cpu_seconds(result) for result in found])
+        wall = np.mean([hypotheses.wall_seconds(result) for result in found])
+        few = "" if len(found) == seeds else f" of {seeds}"
+        print(
+            f"{setting.filters:7}  {setting.dropout:7g}  {setting.batch_size:5}  "
+            f"{setting.learning_rate:6g}    {share:7.2%} {plus_minus(100 * half):9}  {test:9.2%}  "
+            f"{seconds:6.2f} {plus_minus(seconds_half):9}  {wall:9.2f}  {len(found):5}{few}"
+            + ("  baseline" if setting == Trial() else "")
+        )
+
+
+def plus_minus(half):
+    """Half the width of an interval as text; nothing where there is none."""
+    return f"± {half:.2f}" if math.isfinite(half) else ""
+
+
+def print_hypotheses(dimensions, seeds):
+    """The hypotheses, the quantities that were measured for them, and their verdicts.
+
+    Args:
+        dimensions: as for `hypotheses.evaluate_hypotheses`.
+        seeds: how many there should be.
+    """
+    print(
+        "\naccuracies below are on the validation images; ± is a 95 % interval over seeds; a "
+        f"quantity is decided\nbelow p = {hypotheses.ERROR:g}, the probability of a wrong verdict, "
+        "corrected for their number (Holm)"
+    )
+    for number, hypothesis in enumerate(hypotheses.evaluate_hypotheses(dimensions), 1):
+        print(f"\nhypothesis {number}: {hypothesis.text}")
+        for part, error, verdict in hypothesis.judged:
+            shown = "p < 0.0001" if error < 1e-4 else f"p = {error:.4f}"
+            known = math.isfinite(part.interval[1]) if part.values else False
+            print(
+                f"  {part}"
+                + (f", {shown}" if known else "")
+                + (f": {verdict}" if part.values else "")
+            )
+        print(f"  verdict: {hypothesis.verdict} at {count_of(seeds, 'seed')}")
+
+
+def print_scaled(fixed, scaled):
+    """How much of what large batches lose comes back with a learning rate in proportion.
+
+    Args:
+        fixed, scaled: for each batch size its results, at the baseline's rate and at one in
+            proportion to the batch.
+    """
+    print("\nbatch size with the learning rate in proportion to it:")
+    both = sorted(set(fixed) & set(scaled))
+    for size in both:
+        at_fixed, at_scaled = mean_accuracy(fixed[size]), mean_accuracy(scaled[size])
+        print(
+            f"  batch {size:4}: validation accuracy {at_fixed:.2%} at the fixed rate, "
+            f"{at_scaled:.2%} at the scaled one ({100 * (at_scaled - at_fixed):+.2f} points)"
+        )
+    if len(both) < 2:
+        return
+    least, most = both[0], both[-1]
+    changes = [contrast(side, accuracy, {most: 1, least: -1}) for side in (fixed, scaled)]
+    texts = []
+    for change in changes:
+        mean, half = mean_interval(change)
+        texts.append(f"{100 * mean:+.2f} {plus_minus(100 * half)}".strip())
+    drop, left = map(np.mean, changes)
+    print(
+        f"  from batch {least} to {most} accuracy changes by {texts[0]} points at the fixed rate, "
+        f"by {texts[1]} at the scaled one"
+        + (f": {1 - left / drop:.0%} of the accuracy drop vanishes" if drop < 0 else "")
+    )
+
+
+def print_grid(combined, dimensions, seeds):
+    """All combinations, ranked, and where that of the best single choices comes.
+
+    Args:
+        combined: for each combination its results.
+        dimensions: for each dimension a dict: for each value its results.
+        seeds: how many there should be.
+    """
+    print("\nall combinations, ranked by validation accuracy:")
+    ranked = sorted(combined, key=lambda setting: -mean_accuracy(combined[setting]))
+    print_table({setting: combined[setting] for setting in ranked}, seeds)
+    singles = Trial(
+        **{
+            name: max(values, key=lambda value: mean_accuracy(values[value]))
+            for name, values in dimensions.items()
+            if values
+        }
+    )
+    if singles not in combined:
+        return
+    best = ranked[0]
+    lead = 100 * (mean_accuracy(combined[best]) - mean_accuracy(combined[singles]))
+    scatter = [
+        np.std([accuracy(r) for r in found.values()], ddof=1)
+        for found in combined.values()
+        if len(found) > 1
+    ]
+    print(
+        f"\nbest single choices together: {describe(singles)}: rank {ranked.index(singles) + 1} of "
+        f"{len(ranked)}, {lead:.2f} points below the best combination ({describe(best)})"
+    )
+    if scatter:
+        print(
+            f"a single seed scatters by {100 * np.sqrt(np.mean(np.square(scatter))):.2f} points "
+            "(standard deviation, all combinations together)"
+        )
+    for name, values in dimensions.items():
+        by_value = {
+            value: np.mean(
+                [mean_accuracy(r) for s, r in combined.items() if getattr(s, name) == value]
+            )
+            for value in values
+        }
+        print(
+            f"  mean over all else by {name.replace('_', ' ')}: "
+            + ", ".join(f"{value:g} {share:.2%}" for value, share in by_value.items())
+        )
+
+
+def describe(setting):
+    """In what a setting differs from the baseline."""
+    baseline, parts = Trial(), []
+    if setting.filters != baseline.filters:
+        parts.append(f"{setting.filters} filters")
+    if setting.dropout != baseline.dropout:
+        parts.append(f"dropout {setting.dropout:g}")
+    if setting.batch_size != baseline.batch_size:
+        parts.append(f"batch {setting.batch_size}")
+    if setting.learning_rate != baseline.learning_rate:
+        parts.append(f"rate {setting.learning_rate:g}")
+    return ", ".join(parts) or "baseline"
+
+
+def print_confused(counts, names, most=6):
+    """Which classes are taken for which, the most frequent mistakes first.
+
+    Args:
+        counts: (C, C), row: true class, column: answer.
+        names: of the C classes.
+    """
+    print("most often confused:")
+    mistakes = counts - np.diag(np.diag(counts))
+    for place in np.argsort(-mistakes, axis=None, kind="stable")[:most]:
+        true, answer = np.unravel_index(place, counts.shape)
+        if mistakes[true, answer]:
+            of = f"{mistakes[true, answer]} of {counts[true].sum():,}"
+            print(f"  {names[true]} read as {names[answer]}: {of}")
