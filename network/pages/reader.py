@@ -28,7 +28,7 @@ from network.pages.characters import (
 )
 from network.training import predict
 
-SURE = 0.5  # below this probability a mark is perhaps no digit
+LIKELY = 0.5  # below this probability a mark is perhaps no digit
 
 
 @dataclass
@@ -49,13 +49,15 @@ class Reading:
     turn: int  # degrees, clockwise, by which the picture was turned to be read
 
 
-def read_page(picture, network, device, turn=None):
+def read_page(picture, network, device, turn=None, doubt_limit=None):
     """Reads all digits in a picture.
 
     Args:
         picture: (H, W, 3) uint8 RGB.
         network: the digit network, on `device`.
         turn: degrees clockwise by which the picture is turned first; as reads best, by default.
+        doubt_limit: the entropy, in nats, above which a mark is perhaps no digit, as weights of
+            mnist_train.py have it; without, a digit's probability below `LIKELY` says so.
 
     Returns:
         A `Reading`; its rows are empty where there is nothing that could be a digit.
@@ -104,7 +106,10 @@ def read_page(picture, network, device, turn=None):
     high = corners.max(1).round().astype(int).clip(None, (width, height))
     given = np.concatenate([low, high - low], 1)
     best = probability.max(1)
-    answers = np.where(best >= SURE, probability.argmax(1).astype(str), "?")
+    doubt = best < LIKELY
+    if doubt_limit:
+        doubt = -(probability * np.log(probability.clip(1e-9))).sum(1) > doubt_limit
+    answers = np.where(doubt, "?", probability.argmax(1).astype(str))
     marks = [
         Character(str(answer), float(p), tuple(map(int, box)))
         for answer, p, box in zip(answers, best, given, strict=True)
