@@ -62,8 +62,9 @@ def sheet_in(paper, picture):
     for k in np.flatnonzero(size > 0.004 * h * w):
         other, rough = look(k)
         ratio = other / np.maximum(colour, 1)
-        shade = ratio.min() > 0.25 and ratio.max() < 1.15 and np.ptp(ratio) < 0.12
-        same[k] |= shade and rough < 2 * plain + 0.002
+        # A shadow has the paper's colour and its grain; of a table's one may be alike, not both.
+        unlike = 10 * np.ptp(ratio) / ratio.mean() + rough / (plain + 0.002)
+        same[k] |= unlike < 2.2
     # What lies between parts of the sheet is sheet; what lies between it and the frame is not.
     sheet = np.pad(np.uint8(same[label]), 21)
     sheet = cv2.morphologyEx(sheet, cv2.MORPH_CLOSE, np.ones((21, 21), np.uint8))[21:-21, 21:-21]
@@ -144,7 +145,7 @@ def lines_in(mask, across):
     core = np.uint8(run > 0.93)
     if not core.any():
         return core
-    core = np.uint8(cv2.boxFilter(core, cv2.CV_32F, (length, 1), normalize=False) > 0)
+    core = cv2.dilate(core, np.ones((1, int(1.15 * length)), np.uint8))
     core &= mask
     # How thick lines are: the usual height of what was found.
     tall = cv2.boxFilter(mask, cv2.CV_32F, (1, 15), normalize=False)
