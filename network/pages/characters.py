@@ -7,7 +7,15 @@ import numpy as np
 
 from network import photos
 
-SLANTS = (-0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75)  # of the cuts that are tried between touching digits
+SLANTS = (
+    -0.75,
+    -0.5,
+    -0.25,
+    0,
+    0.25,
+    0.5,
+    0.75,
+)  # of the cuts that are tried between touching digits
 
 
 @dataclass
@@ -98,6 +106,11 @@ def longer_side(boxes):
 def hull(boxes):
     """The box around boxes (…, n, 4)."""
     return np.concatenate([boxes[..., :2].min(-2), boxes[..., 2:].max(-2)], -1)
+
+
+def hull_of_each(boxes, groups):
+    """The boxes (M, 4) around groups of boxes (N, 4), each a list of indices."""
+    return np.array([hull(boxes[group]) for group in groups]).reshape(-1, 4)
 
 
 def own_ink(pieces, group):
@@ -239,7 +252,8 @@ def part(inks, boxes, tall, classify):
         if not todo:
             break
     done += [(box, p) for _, box, p in todo]
-    return np.array([box for box, _ in done]), np.array([p for _, p in done])
+    boxes = np.array([box for box, _ in done]).reshape(-1, 4)
+    return boxes, np.array([p for _, p in done]).reshape(-1, 10)
 
 
 def ways_to_cut(ink, box, probability, tall, usual):
@@ -297,8 +311,8 @@ def cut(ink, box, tall, most):
                 if height < 0.35 * tall or height < 0.5 * h:
                     break
                 halves.append(half[top : top + height, left : left + width])
-                corner = np.array([left, top])
-                halves.append(np.concatenate([corner, corner + (width, height)]) + np.tile(box[:2], 2))
+                left, top = left + box[0], top + box[1]
+                halves.append(np.array([left, top, left + width, top + height]))
             else:
                 ways.append(tuple(halves))
     return ways

@@ -154,7 +154,7 @@ class _Line:
         """Numbers from the left to the right margin, the row rising, falling or waving a little."""
         rng, reach = self.rng, self.reach
         slope, wave, phase = rng.normal(0, 0.01), reach * rng.uniform(0, 0.12), rng.uniform(0, 6)
-        gap = reach * rng.uniform(0.2, 0.7)
+        gap = step = reach * rng.uniform(0.2, 0.7)
         x = left + rng.uniform(0, 0.2) * (right - left)
         while True:
             for _ in range(rng.integers(1, 7)):
@@ -256,7 +256,8 @@ def _photograph(sheet, rng):
     corners = np.float32([[-w, -h], [w, -h], [w, h], [-w, h]]) / 2
     turned = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     seen = corners @ turned.T * shrink + rng.normal(0, 0.012 * h, (4, 2)) + (w / 2, h / 2)
-    move = cv2.getPerspectiveTransform(np.float32(corners + (w / 2, h / 2)), np.float32(seen))
+    frame = corners + np.float32([w / 2, h / 2])
+    move = cv2.getPerspectiveTransform(frame, np.float32(seen))
     if edges:
         table = np.float32(rng.uniform(20, 150) * rng.uniform(0.6, 1, 3))
         wood = cv2.resize(np.float32(rng.normal(1, 0.08, (h // 8, 1))), (w, h))

@@ -33,7 +33,7 @@ def page_ink(picture):
     sample = np.float32(ink[::step, ::step][sheet[::step, ::step] > 0])
     base = np.median(sample)
     noise = 1.48 * np.median(np.abs(sample - base))
-    return cv2.subtract(ink, float(base)) * sheet, max(5 * noise, 16), sheet
+    return cv2.subtract(ink, float(base)) * sheet, max(5 * noise, 16)
 
 
 def sheet_in(paper, picture):
@@ -137,7 +137,6 @@ def lines_in(mask, across):
 
     Where a stroke crosses a line the mask is thick, and is no part of it.
     """
-    h, w = mask.shape
     length = max(60, across)
     # Lines may bend a little: look at three rows at once.
     filled = cv2.dilate(mask, np.ones((5, 1), np.uint8))
