@@ -49,6 +49,10 @@ class Reading:
     texts: list  # each row as text, numbers parted by a space
     turn: int  # degrees, clockwise, by which the picture was turned to be read
 
+    def count_digits(self):
+        """How many characters are digits."""
+        return sum(character.answer != "?" for row in self.rows for character in row)
+
 
 def read_page(picture, network, device, turn=None, doubt_limit=None):
     """Reads all digits in a picture.
@@ -67,7 +71,26 @@ def read_page(picture, network, device, turn=None, doubt_limit=None):
     def classify(images):
         return predict(network, torch.from_numpy(images).to(device)).exp().cpu().numpy()
 
-    pieces, back = pieces_of(picture)
+    # Dark ink of usual pens; if that makes no sense, light ink, and strokes that are very wide.
+    best = None
+    for reach in (inks.THIN, inks.WIDE):
+        for shown in (picture, 255 - picture):
+            reading = read_dark_ink(shown, reach, classify, turn, doubt_limit)
+            digits, marks = reading.count_digits(), sum(map(len, reading.rows))
+            if digits > marks / 2:
+                return reading
+            if best is None or digits > best.count_digits():
+                best = reading
+    return best
+
+
+def read_dark_ink(picture, reach, classify, turn, doubt_limit):
+    """Reads digits that are darker than the paper, their strokes thinner than `reach`.
+
+    `classify` makes (n, 28, 28) uint8 → (n, 10) probabilities; all else is as in `read_page` and
+    `page_ink`.
+    """
+    pieces, back = pieces_of(picture, reach)
     if not len(pieces.box):
         return Reading([], [], turn or 0)
     tall = usual_size(pieces)
@@ -98,14 +121,12 @@ def read_page(picture, network, device, turn=None, doubt_limit=None):
     return Reading(rows, texts, turn)
 
 
-def pieces_of(picture):
+def pieces_of(picture, reach):
     """A page's pieces, its lines laid flat, and the affine matrix (2, 3) back to the picture."""
     height, width = picture.shape[:2]
     scale = min(1, (inks.WORK / (height * width)) ** 0.5)
-    if scale < 1:
-        size = round(width * scale), round(height * scale)
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    ink, least = inks.page_ink(picture)
+    picture = inks.shrunk(picture, scale)
+    ink, least = inks.page_ink(picture, reach)
     lines = inks.long_parts(np.uint8(ink > least))
     move = np.eye(2, 3)
     if lines.any():
