@@ -47,6 +47,7 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network import datasets, plots
     from network.files import Problem, require_writable
     from network.filters import figures, operators
+    from network.filters.edges import count_edge_detectors
     from network.filters.occlusion import COVERS, PATCH, occlude
     from network.model import network_input, parameter_count
     from network.photos import read_character, transform_of
@@ -60,8 +61,11 @@ def main(options):
     device = cli.choose_device(options.device)
     network, facts = load_network(cli.weights_path(options), device)
     names = class_names(network, facts)
-    own = datasets.find_of_classes(names, options.dataset, options.data_dir)  # None for letters
-    dataset = own or datasets.find_digits(options.dataset, options.data_dir)
+    clothes = names == datasets.CLASS_NAMES["FashionMNIST"]
+    find = datasets.find_fashion_or_digits if clothes else datasets.find_digits
+    dataset = find(options.dataset, options.data_dir)
+    drawn = "drawn" if dataset == "drawn digits" else None
+    options.suffix = cli.suffix(options.weights, drawn)
     image = datasets.load(dataset, options.data_dir, train=True, count=1).images[0]  # (28, 28)
 
     print(network)
@@ -69,23 +73,10 @@ def main(options):
     what = f"the first training image of {dataset}"
     look = look_at_first_layer if options.layer == "conv1" else look_at_second_layer
     written = look(network, image, what, options)  # 2a to 2c
-    status = 0
-    if own or options.image:
-        transform = transform_of(names, facts)
-        status, paths = look_at_answer(network, names, transform, dataset, options)  # 2d
-        written += paths
-    else:
-        cli.notice(
-            f"no figure 2d: there are no test images of {', '.join(names)} here; name a picture "
-            "with --image"
-        )
-    cli.print_files(written)
+    options.transform = transform_of(names, facts)
+    status, paths = look_at_answer(network, names, dataset, options)  # 2d
+    cli.print_files(written + paths)
     return status
-
-
-def figure_path(name, options, *inputs):
-    """Where a figure goes; its name says if it is of the user's own weights or picture."""
-    return options.figures_dir / f"{name}{cli.suffix(*inputs, options.weights)}.png"
 
 
 def look_at_first_layer(network, image, what, options):
@@ -95,12 +86,13 @@ def look_at_first_layer(network, image, what, options):
     responses = operators.layer_responses(network_input(image[None])[0].numpy(), weights, bias)
     kernels = weights[:, 0]
     count = f"{len(kernels)} filters of conv1"
-    paths = [figure_path(f"2{name}", options) for name in ("a_filters", "b_responses")]
+    paths = [figure_path(name, options) for name in ("2a_filters", "2b_responses")]
     plots.save(figures.filter_panels(kernels, f"The {count}"), paths[0])
     title = f"The {count}, and what each makes of {what} (valid part, with bias, before pooling)"
     figure = figures.filters_and_responses(image, kernels, responses, title)
     plots.save(figure, paths[1])
-    paths.append(compare_with_operators(kernels, figure_path("2c_operators", options)))
+    paths.append(figure_path("2c_operators", options))
+    plots.save(compare_with_operators(kernels), paths[2])
     count_edge_detectors(kernels, "filters of conv1", options.seed)
     return paths
 
@@ -131,6 +123,11 @@ def look_at_second_layer(network, image, what, options):
     return paths
 
 
+def figure_path(name, options):
+    """Where a figure goes; its name says if the network or the digits are not those that ship."""
+    return options.figures_dir / f"{name}{options.suffix}.png"
+
+
 def parameters(layer):
     """A convolution's weights (F, C, n, n) and biases (F,) as float32 arrays."""
     return layer.weight.detach().cpu().numpy(), layer.bias.detach().cpu().numpy()
@@ -148,8 +145,8 @@ def print_filters(weights, bias):
             print("    ".join(rows))
 
 
-def compare_with_operators(kernels, path):
-    """2c: each filter (F, n, n) against the classical operators; returns the figure's path."""
+def compare_with_operators(kernels):
+    """2c: each filter (F, n, n) against the classical operators; returns the figure."""
     names, cosine, matches = operators.best_matches(kernels)
     share, direction = operators.sobel_fit(kernels)
     angle, slope = operators.gradient(kernels)
@@ -186,87 +183,46 @@ def compare_with_operators(kernels, path):
         "The filters of conv1 with their gradients (the longer, the steeper), each beside the "
         "classical operator most like it (cosine) and its part in the Sobel pair (share of energy)"
     )
-    plots.save(figures.likenesses(trios, captions, angle, slope, title), path)
-    return path
+    return figures.likenesses(trios, captions, angle, slope, title)
 
 
-def count_edge_detectors(kernels, what, seed):
-    """The verdict: how many filters (F, n, n) are edge detectors, and what chance would score."""
-    rng = np.random.default_rng(seed)
-    own = operators.score(kernels[None])
-    white = operators.chance(kernels, rng)
-    smooth = operators.chance(kernels, rng, operators.blur_to_match(kernels, rng))
-    count, draws, edges = len(kernels), len(white.edges), own.edges[0]
-    alike = operators.smoothness(kernels)
-    print(
-        f"\nAn edge detector, here: at least {operators.EDGE_SHARE:.0%} in the Sobel pair. "
-        f"Random: {draws:,} draws of {count},\nmean and 95 % interval. Random and smooth: "
-        f"neighbouring weights correlate as the network's, by {alike:.2f}.\n"
-    )
-    print(f"{f'means of {count}':17} {'best match':>19}  {'Sobel pair':>17}  edge detectors")
-    rows = ("the network", own), ("random", white), ("random and smooth", smooth)
-    for name, scores in rows:
-        best, share = mean_and_interval(scores.best, ".2f"), mean_and_interval(scores.share, ".0%")
-        print(f"{name:17} {best:>19}  {share:>17}  {mean_and_interval(scores.edges, '.3g')}")
-    are = "is an edge detector" if edges == 1 else "are edge detectors"
-    scored = [
-        f"{mean_and_interval(chance.edges, '.3g')}, {edges} or more in "
-        f"{np.mean(chance.edges >= edges):.1%}"
-        for chance in (white, smooth)
-    ]
-    print(
-        f"\nverdict: {edges} of {count} {what} {are}; of {count} random ones {scored[0]} of draws; "
-        f"of {count} random and as smooth {scored[1]}"
-    )
-
-
-def mean_and_interval(values, form):
-    """The mean of many values and the interval that 95 % of them lie in; a single one as it is."""
-    if len(values) == 1:
-        return f"{values[0]:{form}}"
-    low, high = np.percentile(values, (2.5, 97.5))
-    return f"{values.mean():{form}} ({low:{form}} to {high:{form}})"
-
-
-def look_at_answer(network, names, transform, dataset, options):
+def look_at_answer(network, names, dataset, options):
     """2d: what in an image speaks for the answer; returns the exit status and the figure's path."""
-    path = options.image
-    if path is None:
+    path = figure_path("2d_occlusion", options)
+    if options.image is None:
         test = datasets.load(dataset, options.data_dir, train=False, count=NINTH + 1)
         image = test.images[NINTH].numpy()
         what = f"the ninth test image of {dataset}"
     else:
         try:
-            _, image = read_character(path, transform)
+            _, image = read_character(options.image, options.transform)
         except Problem as problem:
             cli.complain(problem)
             return problem.status, []
-        what = path.name.encode(errors="replace").decode()  # a name need be no text
+        what = "the picture"
+        path = path.with_stem(path.stem + cli.suffix(options.image))
     probabilities, maps = occlude(network, image)
     answer, second = np.argsort(-probabilities)[:2]
+    first_name, second_name = names[answer], names[second]
     ahead = np.log(probabilities[answer] / probabilities[second])
+    told = options.image.name if options.image else what
     print(
-        f"\n{what}: {names[answer]} ({probabilities[answer]:.1%}), then {names[second]} "
-        f"({probabilities[second]:.1%}), {ahead:.2f} nats apart"
+        f"\n{told}: {first_name} ({probabilities[answer]:.1%}), then {second_name} "
+        f"({probabilities[second]:.1%}), {ahead:.2f} nats apart (in log-probability)"
     )
     for cover, margin in zip(COVERS, maps[:, 2], strict=True):
         print(f"  {cover}, a square of {PATCH}×{PATCH}:")
-        for sign, one, other in ((1, answer, second), (-1, second, answer)):
+        for sign, one, other in ((1, first_name, second_name), (-1, second_name, first_name)):
             row, column = np.unravel_index(np.argmax(sign * margin), margin.shape)
             print(
-                f"    around row {row}, column {column} the image speaks most for {names[one]} "
-                f"against {names[other]}: by {sign * margin[row, column]:.2f} nats"
+                f"    around row {row}, column {column} the image speaks most for {one} "
+                f"against {other}: by {sign * margin[row, column]:.2f} nats"
             )
-    captions = (
-        f"for {names[answer]}",
-        f"for {names[second]}",
-        f"for {names[answer]} against {names[second]}",
-    )
-    title = f"What in {what} speaks for {names[answer]}, and what for {names[second]}"
+    captions = f"for {first_name}", f"for {second_name}", f"for {first_name} against {second_name}"
+    title = f"What in {what} speaks for {first_name}, and what for {second_name}"
     figure = figures.occlusion_maps(
         image, names, probabilities, maps, captions, list(COVERS), title
     )
-    path = figure_path("2d_occlusion", options, options.image)
     plots.save(figure, path)
     return 0, [path]
 
