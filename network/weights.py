@@ -296,8 +296,9 @@ def find_state(content):
         for name, value in content.items()
         if str(name) != "n_averaged"  # of torch.optim.swa_utils.AveragedModel
     }
-    if values and all(map(torch.is_tensor, values.values())):
-        return values
+    tensors = {name: value for name, value in values.items() if torch.is_tensor(value)}
+    if len(tensors) == len(values) > 0 or len(tensors) > 4:  # an epoch's number may lie between
+        return tensors
     inner = [content[key] for key in KEYS if isinstance(content.get(key), dict)]
     return next(filter(None, map(find_state, inner)), None)
 
