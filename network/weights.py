@@ -248,11 +248,11 @@ def _torch_load(path):
             return torch.load(path, map_location="cpu", weights_only=True)
     # Broken bytes make torch raise almost anything.
     except Exception as error:
-        found = re.search(r"GLOBAL ([\w.]+)", str(error))
+        found = re.search(r"(?:GLOBAL|Unsupported class) ([\w.]+)", str(error))
         if found:
             raise Problem(
-                f"{path} holds a Python object ({found[1]}), such as a whole model, and reading "
-                f"it could run code; {SAVE}"
+                f"{path} holds more than weights ({found[1]}; perhaps a whole model), and reading "
+                f"that could run code; {SAVE}"
             ) from None
         raise _damaged(path, error) from None
 
