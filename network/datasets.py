@@ -44,7 +44,9 @@ PLACES = {
 # What a download takes, in megabytes.
 SIZES = {"MNIST": 12, "FashionMNIST": 31, "CIFAR10": 170}
 # Drawn beside MNIST's 60,000: found on sets of other people's digits. More digits cost MNIST.
-DRAWN_DIGITS, DRAWN_OTHERS = 30_000, 10_000
+DRAWN_DIGITS, DRAWN_OTHERS = 20_000, 7_000
+SWING = 0.6  # of the hands that draw them, see `pen.Hand`: MNIST has the odd ones itself
+DRAWN_MORE = 5_000  # drawn digits to calibrate with
 TIMEOUT = 20  # seconds without an answer after which a connection is given up
 
 
@@ -234,7 +236,7 @@ def with_drawn(training, seed):
     Returns:
         A `Labelled`: first the images given, then drawn digits, at the end what is none (label -1).
     """
-    images, labels = pen.drawn_digits(DRAWN_DIGITS, seed, _drawing_bar)
+    images, labels = pen.drawn_digits(DRAWN_DIGITS, seed, _drawing_bar, SWING)
     others = nodigits.drawn(DRAWN_OTHERS, seed, _drawing_bar)
     return Labelled(
         f"{training.dataset} and drawn digits",
@@ -244,8 +246,8 @@ def with_drawn(training, seed):
 
 
 def more_drawn(seed):
-    """5,000 drawn digits that are not among those that `with_drawn` adds with the same seed."""
-    images, labels = pen.drawn_digits(5_000, seed + 2**32)
+    """Drawn digits that are not among those that `with_drawn` adds with the same seed."""
+    images, labels = pen.drawn_digits(DRAWN_MORE, seed + 2**32, swing=SWING)
     return Labelled("drawn digits", torch.from_numpy(images), torch.from_numpy(labels))
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 import re
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import torch
 from conftest import HOME
 from test_model import PRINTED
 
-from network import pen, training
+from network import datasets, pen, training
 from network.model import MyNetwork, save_network
 from network.weights import load_network
 
@@ -24,10 +25,10 @@ FIGURES = {"1a_examples.png", "1b_network.png", "1c_accuracy.png", "1c_loss.png"
 def train(script, small_mnist, tmp_path):
     """Runs mnist_train.py on the small data set, its results in tmp_path."""
 
-    def run(*arguments):
+    def run(*arguments, dataset="mnist"):
         folders = ["--models-dir", tmp_path / "models", "--figures-dir", tmp_path / "figures"]
         data = [] if "--data-dir" in arguments else ["--data-dir", small_mnist]
-        return script("mnist_train.py", *data, *folders, *arguments)
+        return script("mnist_train.py", *data, *folders, "--dataset", dataset, *arguments)
 
     return run
 
@@ -64,6 +65,24 @@ def test_trains_draws_and_saves(train, tmp_path):
     assert facts["test_accuracy"] == int(test[1]) / 200
     assert network.dropout.p == 0.25
     assert {path.name for path in (tmp_path / "models").iterdir()} == {"mnist_network.pth"}
+
+
+def test_the_default_learns_drawn_digits_as_well(train, tmp_path, monkeypatch):
+    for name, count in (("DRAWN_DIGITS", 300), ("DRAWN_OTHERS", 100), ("DRAWN_MORE", 50)):
+        monkeypatch.setattr(datasets, name, count)
+    done = train("--epochs", 2, dataset="auto")
+    assert done.returncode == 0, done.stderr
+    assert "600 images of MNIST and, drawn by network/pen.py, 300 digits and 100" in done.stdout
+    assert re.search(r"^training accuracy: \d+/600 = ", done.stdout, re.M)  # MNIST's own
+    assert re.search(r"^test accuracy: \d+/200 = ", done.stdout, re.M)
+    facts = load_network(tmp_path / "models" / "mnist_network.pth")[1]
+    assert facts["dataset"] == "MNIST and drawn digits"
+    assert len(facts["history"]["batch_losses"]) == 2 * 4  # of 256 images
+    assert 0 < facts["doubt_limit"] < math.log(10)
+    done = train("--epochs", 1, "--recipe", "report", dataset="auto")
+    assert "drawn" not in done.stdout
+    facts = load_network(tmp_path / "models" / "mnist_network.pth")[1]
+    assert facts["dataset"] == "MNIST" and facts["doubt_limit"] is None
 
 
 def test_a_seed_repeats_a_run(train, tmp_path):
@@ -164,7 +183,7 @@ def test_another_training_keeps_what_a_stopped_one_left(train, tmp_path, monkeyp
 @pytest.mark.skipif(sys.platform == "win32", reason="there, Ctrl-C would reach the tests as well")
 def test_ctrl_c_within_an_epoch(small_mnist, tmp_path):
     """In a process of its own, which does not ignore signals as under nohup."""
-    command = [sys.executable, HOME / "mnist_train.py", "--epochs", "100000"]
+    command = [sys.executable, HOME / "mnist_train.py", "--dataset", "mnist", "--epochs", "100000"]
     folders = ["--models-dir", tmp_path, "--figures-dir", tmp_path, "--data-dir", small_mnist]
     with subprocess.Popen(
         [*command, *folders],
@@ -187,7 +206,7 @@ def test_ctrl_c_within_an_epoch(small_mnist, tmp_path):
 def test_without_a_network_connection_it_draws_and_says_so(train, tmp_path, offline, monkeypatch):
     some = pen.drawn_digits(600, seed=3)  # 60,000 would take a minute
     monkeypatch.setattr(pen, "drawn_digits", lambda *_, **__: some)
-    done = train("--epochs", 1, "--data-dir", tmp_path / "none")
+    done = train("--epochs", 1, "--data-dir", tmp_path / "none", dataset="auto")
     assert done.returncode == 0
     assert "NOTICE" in done.stderr and "DRAWN" in done.stderr
     assert {path.name for path in (tmp_path / "models").iterdir()} == {"drawn_network.pth"}

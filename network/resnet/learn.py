@@ -21,7 +21,15 @@ from network.resnet.pictures import SIDE, Pictures, load_cifar10, load_folder
 from network.training import Recipe, evaluate, train
 from network.weights import set_aside_better
 
-RECIPE = Recipe(epochs=12, batch_size=128, learning_rate=0.1, curriculum=False, average=False)
+RECIPE = Recipe(
+    epochs=12,
+    batch_size=128,
+    learning_rate=0.1,
+    weight_decay=5e-4,
+    warm_up=0.15,
+    curriculum=False,
+    average=False,
+)
 # The first layer starts small and decays faster, so that nothing of its random start remains to be
 # seen. Batch normalisation follows it: the scale of its weights changes nothing of what it can do.
 FIRST_SCALE = 0.1
