@@ -94,7 +94,8 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
 
 
 def main(options):
-    from network import datasets, plots
+    with cli.loading():
+        from network import datasets, plots
     from network.experiment import figures
 
     require_writable(options.models_dir, options.figures_dir)
