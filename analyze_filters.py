@@ -47,11 +47,11 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network import datasets, plots
     from network.files import Problem, require_writable
     from network.filters import figures, operators
+    from network.filters.edges import count_edge_detectors
     from network.filters.occlusion import COVERS, PATCH, occlude
     from network.model import network_input, parameter_count
-    from network.pen import DIGITS
     from network.photos import read_character
-    from network.weights import load_digit_network
+    from network.weights import class_names, load_network
 
 NINTH = 8  # the test image that the report calls ambiguous: a 5 much like a 6
 
@@ -59,8 +59,13 @@ NINTH = 8  # the test image that the report calls ambiguous: a 5 much like a 6
 def main(options):
     require_writable(options.figures_dir)
     device = cli.choose_device(options.device)
-    network = load_digit_network(cli.weights_path(options), device)
-    dataset = datasets.find_digits(options.dataset, options.data_dir)
+    network, facts = load_network(cli.weights_path(options), device)
+    names = class_names(network, facts)
+    clothes = names == datasets.CLASS_NAMES["FashionMNIST"]
+    find = datasets.find_fashion_or_digits if clothes else datasets.find_digits
+    dataset = find(options.dataset, options.data_dir)
+    drawn = "drawn" if dataset == "drawn digits" else None
+    options.suffix = cli.suffix(options.weights, drawn)
     image = datasets.load(dataset, options.data_dir, train=True, count=1).images[0]  # (28, 28)
 
     print(network)
@@ -68,7 +73,7 @@ def main(options):
     what = f"the first training image of {dataset}"
     look = look_at_first_layer if options.layer == "conv1" else look_at_second_layer
     written = look(network, image, what, options)  # 2a to 2c
-    status, paths = look_at_answer(network, dataset, options)  # 2d
+    status, paths = look_at_answer(network, names, dataset, options)  # 2d
     cli.print_files(written + paths)
     return status
 
@@ -80,12 +85,13 @@ def look_at_first_layer(network, image, what, options):
     responses = operators.layer_responses(network_input(image[None])[0].numpy(), weights, bias)
     kernels = weights[:, 0]
     count = f"{len(kernels)} filters of conv1"
-    paths = [options.figures_dir / f"2{name}.png" for name in ("a_filters", "b_responses")]
+    paths = [figure_path(name, options) for name in ("2a_filters", "2b_responses")]
     plots.save(figures.filter_panels(kernels, f"The {count}"), paths[0])
     title = f"The {count}, and what each makes of {what} (valid part, with bias, before pooling)"
     figure = figures.filters_and_responses(image, kernels, responses, title)
     plots.save(figure, paths[1])
-    paths.append(compare_with_operators(kernels, options.figures_dir))
+    paths.append(figure_path("2c_operators", options))
+    plots.save(compare_with_operators(kernels), paths[2])
     count_edge_detectors(kernels, "filters of conv1", options.seed)
     return paths
 
@@ -99,7 +105,7 @@ def look_at_second_layer(network, image, what, options):
         maps = F.relu(network.pool1(network.conv1(x)))[0].cpu().numpy()  # (10, 12, 12)
     responses = operators.layer_responses(maps, weights, bias)
     names = "2a_filters_conv2", "2b_responses_conv2"
-    paths = [options.figures_dir / f"{name}.png" for name in names]
+    paths = [figure_path(name, options) for name in names]
     title = f"The {weights.shape[0]} × {weights.shape[1]} kernels of conv2"
     plots.save(figures.filter_table(weights, title), paths[0])
     title = (
@@ -114,6 +120,11 @@ def look_at_second_layer(network, image, what, options):
         print(f"  {family:9} {count:4}")
     count_edge_detectors(kernels, "kernels of conv2", options.seed)
     return paths
+
+
+def figure_path(name, options):
+    """Where a figure goes; its name says if the network or the digits are not those that ship."""
+    return options.figures_dir / f"{name}{options.suffix}.png"
 
 
 def parameters(layer):
@@ -133,8 +144,8 @@ def print_filters(weights, bias):
             print("    ".join(rows))
 
 
-def compare_with_operators(kernels, folder):
-    """2c: each filter (F, n, n) against the classical operators; returns the figure's path."""
+def compare_with_operators(kernels):
+    """2c: each filter (F, n, n) against the classical operators; returns the figure."""
     names, cosine, matches = operators.best_matches(kernels)
     share, direction = operators.sobel_fit(kernels)
     angle, slope = operators.gradient(kernels)
@@ -171,88 +182,46 @@ def compare_with_operators(kernels, folder):
         "The filters of conv1 with their gradients (the longer, the steeper), each beside the "
         "classical operator most like it (cosine) and its part in the Sobel pair (share of energy)"
     )
-    path = folder / "2c_operators.png"
-    plots.save(figures.likenesses(trios, captions, angle, slope, title), path)
-    return path
+    return figures.likenesses(trios, captions, angle, slope, title)
 
 
-def count_edge_detectors(kernels, what, seed):
-    """The verdict: how many filters (F, n, n) are edge detectors, and what chance would score."""
-    rng = np.random.default_rng(seed)
-    own = operators.score(kernels[None])
-    white = operators.chance(kernels, rng)
-    smooth = operators.chance(kernels, rng, operators.blur_to_match(kernels, rng))
-    count, draws, edges = len(kernels), len(white.edges), own.edges[0]
-    alike = operators.smoothness(kernels)
-    print(
-        f"\nAn edge detector, here: at least {operators.EDGE_SHARE:.0%} in the Sobel pair. "
-        f"Random: {draws:,} draws of {count},\nmean and 95 % interval. Random and smooth: "
-        f"neighbouring weights correlate as the network's, by {alike:.2f}.\n"
-    )
-    print(f"{f'means of {count}':17} {'best match':>19}  {'Sobel pair':>17}  edge detectors")
-    rows = ("the network", own), ("random", white), ("random and smooth", smooth)
-    for name, scores in rows:
-        best, share = mean_and_interval(scores.best, ".2f"), mean_and_interval(scores.share, ".0%")
-        print(f"{name:17} {best:>19}  {share:>17}  {mean_and_interval(scores.edges, '.3g')}")
-    are = "is an edge detector" if edges == 1 else "are edge detectors"
-    scored = [
-        f"{mean_and_interval(chance.edges, '.3g')}, {edges} or more in "
-        f"{np.mean(chance.edges >= edges):.1%}"
-        for chance in (white, smooth)
-    ]
-    print(
-        f"\nverdict: {edges} of {count} {what} {are}; of {count} random ones {scored[0]} of draws; "
-        f"of {count} random and as smooth {scored[1]}"
-    )
-
-
-def mean_and_interval(values, form):
-    """The mean of many values and the interval that 95 % of them lie in; a single one as it is."""
-    if len(values) == 1:
-        return f"{values[0]:{form}}"
-    low, high = np.percentile(values, (2.5, 97.5))
-    return f"{values.mean():{form}} ({low:{form}} to {high:{form}})"
-
-
-def look_at_answer(network, dataset, options):
+def look_at_answer(network, names, dataset, options):
     """2d: what in an image speaks for the answer; returns the exit status and the figure's path."""
-    path = options.image
-    if path is None:
+    path = figure_path("2d_occlusion", options)
+    if options.image is None:
         test = datasets.load(dataset, options.data_dir, train=False, count=NINTH + 1)
         image = test.images[NINTH].numpy()
         what = f"the ninth test image of {dataset}"
     else:
         try:
-            _, image = read_character(path)
+            _, image = read_character(options.image)
         except Problem as problem:
             cli.complain(problem)
             return problem.status, []
-        what = path.name.encode(errors="replace").decode()  # a name need be no text
+        what = "the picture"
+        path = path.with_stem(path.stem + cli.suffix(options.image))
     probabilities, maps = occlude(network, image)
     answer, second = np.argsort(-probabilities)[:2]
+    first_name, second_name = names[answer], names[second]
     ahead = np.log(probabilities[answer] / probabilities[second])
+    told = options.image.name if options.image else what
     print(
-        f"\n{what}: {DIGITS[answer]} ({probabilities[answer]:.1%}), then {DIGITS[second]} "
-        f"({probabilities[second]:.1%}), {ahead:.2f} nats apart"
+        f"\n{told}: {first_name} ({probabilities[answer]:.1%}), then {second_name} "
+        f"({probabilities[second]:.1%}), {ahead:.2f} nats apart (in log-probability)"
     )
     for cover, margin in zip(COVERS, maps[:, 2], strict=True):
         print(f"  {cover}, a square of {PATCH}×{PATCH}:")
-        for sign, one, other in ((1, answer, second), (-1, second, answer)):
+        for sign, one, other in ((1, first_name, second_name), (-1, second_name, first_name)):
             row, column = np.unravel_index(np.argmax(sign * margin), margin.shape)
             print(
-                f"    around row {row}, column {column} the image speaks most for {DIGITS[one]} "
-                f"against {DIGITS[other]}: by {sign * margin[row, column]:.2f} nats"
+                f"    around row {row}, column {column} the image speaks most for {one} "
+                f"against {other}: by {sign * margin[row, column]:.2f} nats"
             )
-    captions = (
-        f"for {DIGITS[answer]}",
-        f"for {DIGITS[second]}",
-        f"for {DIGITS[answer]} against {DIGITS[second]}",
-    )
-    title = f"What in {what} speaks for {DIGITS[answer]}, and what for {DIGITS[second]}"
+    captions = f"for {first_name}", f"for {second_name}", f"for {first_name} against {second_name}"
+    title = f"What in {what} speaks for {first_name}, and what for {second_name}"
     figure = figures.occlusion_maps(
-        image, DIGITS, probabilities, maps, captions, list(COVERS), title
+        image, names, probabilities, maps, captions, list(COVERS), title
     )
-    path = options.figures_dir / "2d_occlusion.png"
     plots.save(figure, path)
     return 0, [path]
 

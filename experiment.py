@@ -5,9 +5,7 @@ models/experiment.jsonl, models/experiment_network.pth and the figures 4.
 """
 
 import argparse
-import itertools
 import os
-import random
 import sys
 from dataclasses import asdict, replace
 
@@ -81,10 +79,11 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from tqdm import tqdm
 
     from network.experiment import report, trials
-    from network.experiment.hypotheses import binomial_interval, cpu_seconds
+    from network.experiment.hypotheses import cpu_seconds
     from network.experiment.report import count_of, mean_accuracy
     from network.experiment.results import Results, identity, split
-    from network.experiment.trial import Trial
+    from network.experiment.settings import Settings, describe, in_order
+    from network.experiment.statistics import binomial_interval
     from network.files import Problem, require_writable
     from network.model import MyNetwork, save_network
     from network.training import predict
@@ -92,9 +91,6 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
 
 # Data sets and figures are imported where they are used: this file is read by every worker
 # process, which needs neither.
-
-BASELINE = Trial()
-DIMENSIONS = {"filters": "filters", "dropout": "dropout", "batch_size": "batch size"}
 
 
 def main(options):
@@ -113,28 +109,32 @@ def main(options):
             f"NOTICE: {count_of(results.of_other_code, 'trial')} of other code or another torch "
             f"in {cli.short(results.path)} are left alone"
         )
-    settings = choose_settings(options)
+    settings = Settings(options.filters, options.dropout, options.batch_size)
+    wanted = settings.choose(options.scale_lr, options.grid)
     seeds = range(options.seed, options.seed + options.seeds)
     print(
         f"{dataset}: {run['train_images']:,} images to learn from, {run['validation_images']:,} "
         f"held out to validate on, {run['test_images']:,} to test; "
         f"{count_of(options.epochs, 'epoch')}\n"
-        f"{count_of(len(settings), 'setting')}, {count_of(options.seeds, 'seed')} each; settings "
+        f"{count_of(len(wanted), 'setting')}, {count_of(options.seeds, 'seed')} each; settings "
         "that several dimensions share are run once",
         flush=True,
     )
     with place_of_trials(options, data) as place:
-        failed = complete(in_order(settings, seeds), results, place)
-        found = {s: finished for s in settings if (finished := of_setting(s, seeds, results))}
+        failed = complete(in_order(wanted, seeds), results, place)
+        found = {s: finished for s in wanted if (finished := results.of_setting(s, seeds))}
         if not found:
             raise Problem("all trials failed; mend what is said above and run again")
-        dimensions = {
-            name: {getattr(s, name): found[s] for s in along(name, options) if s in found}
-            for name in DIMENSIONS
-        }
-        rates = scaled_rates(options) if options.scale_lr else []
-        scaled = {s.batch_size: found[s] for s in rates if s in found}
-        show(found, dimensions, scaled, options)
+        dimensions = settings.dimensions(found)
+        scaled = settings.scaled(found) if options.scale_lr else {}
+        ones = {s: found[s] for s in settings.choose(options.scale_lr) if s in found}
+        report.print_table(ones, options.seeds)
+        report.print_hypotheses(dimensions, options.seeds)
+        if options.scale_lr:
+            report.print_scaled(dimensions["batch_size"], scaled)
+        if options.grid:
+            combined = {s: found[s] for s in settings.combinations() if s in found}
+            report.print_grid(combined, dimensions, options.seeds)
         best = choose_best(found)
         failed += retrain(best, results, place, options, training)
     of = (
@@ -143,9 +143,7 @@ def main(options):
     )
     drawn = figures.draw_all(found, dimensions, scaled, of)
     if options.grid:
-        drawn["4_grid"] = figures.grid(
-            found, options.filters, options.dropout, options.batch_size, of
-        )
+        drawn["4_grid"] = figures.grid(found, settings, of)
     if not failed:
         network, _ = load_network(network_path(options))
         answers = predict(network, test.images).argmax(1)
@@ -154,7 +152,7 @@ def main(options):
         counts = counts.reshape(classes, classes).numpy()
         report.print_confused(counts, test.class_names)
         wrong = f"{counts.sum() - counts.trace():,} mistakes in {len(test.labels):,} test images"
-        title = f"{report.describe(best)}, retrained: {wrong} of {dataset}"
+        title = f"{describe(best)}, retrained: {wrong} of {dataset}"
         drawn["4_confusion"] = plots.confusion(counts, test.class_names, title)
     paths = [options.figures_dir / f"{name}.png" for name in drawn]
     for path, figure in zip(paths, drawn.values(), strict=True):
@@ -163,74 +161,11 @@ def main(options):
     return 1 if failed else 0
 
 
-def show(found, dimensions, scaled, options):
-    """Prints the tables and the hypotheses."""
-    combined = {s: r for s, r in found.items() if s.learning_rate == BASELINE.learning_rate}
-    ones = [s for name in DIMENSIONS for s in along(name, options)]
-    ones = [BASELINE, *ones, *(s for s in found if s not in combined)]
-    report.print_table({s: found[s] for s in dict.fromkeys(ones) if s in found}, options.seeds)
-    report.print_hypotheses(dimensions, options.seeds)
-    if options.scale_lr:
-        report.print_scaled(dimensions["batch_size"], scaled)
-    if options.grid:
-        report.print_grid(combined, dimensions, options.seeds)
-
-
 def place_of_trials(options, data):
     """Where the trials run."""
     if options.cluster:
         return trials.Cluster(options.cluster, data, options.epochs)
     return trials.Processes(options.workers, data, options.epochs)
-
-
-def along(dimension, options):
-    """The settings along one dimension: the baseline in all else."""
-    return [replace(BASELINE, **{dimension: value}) for value in getattr(options, dimension)]
-
-
-def scaled_rates(options):
-    """The settings along the batch size with the learning rate in proportion to it."""
-    return [
-        replace(s, learning_rate=s.learning_rate * s.batch_size / BASELINE.batch_size)
-        for s in along("batch_size", options)
-    ]
-
-
-def choose_settings(options):
-    """All settings to run, each once."""
-    settings = [BASELINE]
-    for dimension in DIMENSIONS:
-        settings += along(dimension, options)
-    if options.scale_lr:
-        settings += scaled_rates(options)
-    if options.grid:
-        product = itertools.product(options.filters, options.dropout, options.batch_size)
-        settings += [Trial(*values) for values in product]
-    return list(dict.fromkeys(settings))
-
-
-def in_order(settings, seeds):
-    """The trials of settings in the order in which they run.
-
-    All settings with one seed, then with the next: what slows the machine for a while slows all of
-    them. Each time in another order, or a setting would always run beside the same ones. What takes
-    longest goes first in the last round, so that nobody waits long for the last trial.
-    """
-    rounds = [[replace(setting, seed=seed) for setting in settings] for seed in seeds]
-    for trials_of_seed in rounds:
-        random.Random(trials_of_seed[0].seed).shuffle(trials_of_seed)
-    rounds[-1].sort(key=lambda trial: (trial.batch_size, -trial.filters))
-    return list(itertools.chain(*rounds))
-
-
-def of_setting(setting, seeds, results):
-    """The results of a setting by seed, as far as there are any."""
-    trials_of_setting = {seed: replace(setting, seed=seed) for seed in seeds}
-    return {
-        seed: results.finished[trial]
-        for seed, trial in trials_of_setting.items()
-        if trial in results.finished
-    }
 
 
 def complete(wanted, results, place, keep_weights=None):

@@ -76,13 +76,14 @@ def main(options):
     device = cli.choose_device(options.device)
     weights = cli.weights_path(options)
     require_writable(options.figures_dir)
+    network, facts = load_network(weights, device)
     if options.page:
         from network.pages.report import read_pages
 
-        status, written = read_pages(load_digit_network(weights, device), device, options)
+        network = load_digit_network(weights, device)
+        status, written = read_pages(network, facts.get("doubt_limit"), device, options)
         cli.print_files(written)
         return status
-    network, facts = load_network(weights, device)
     names = class_names(network, facts)
     written = []
     if not options.pictures:

@@ -3,12 +3,14 @@
 ink = find_ink(picture)  # (h, w) float32: 0 for paper, 1 for ink, nothing but the character
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
 from network.files import Problem
 
-SHRINK_TO = 480  # longest side, in pixels, at which ink is looked for
+SHRINK_TO = 360  # longest side, in pixels, at which ink is looked for
 ENLARGE_TO = 160  # the same of small pictures, enlarged by whole numbers
 THIN, WIDE = 0.25, 0.7  # of the picture's side: how wide strokes may be
 PREFER_WIDE = 1.4  # all of a fat stroke is more than its narrow parts
@@ -38,14 +40,24 @@ def find_ink(picture):
     # Whatever is measured below is measured in pixels, and a small picture has too few of them.
     zoom = max(1, ENLARGE_TO // max(h, w))
     large = np.repeat(np.repeat(tone, zoom, 0), zoom, 1)
-    # Ink may be darker or lighter than its paper, thin or as wide as a third of the picture: look
-    # for all of these, take what is most like ink.
     large = 255 - without_lines(255 - without_lines(large))
-    found = [strokes(t, reach, zoom) for t in (large, 255 - large) for reach in (THIN, WIDE)]
-    ink, likeness = max(found, key=lambda one: one[1])
+    ink, likeness = max(candidates(large, zoom), key=lambda found: found[1])
     if not likeness:
         raise NoInk(NO_INK)
     return cv2.resize(ink, tone.shape[::-1], interpolation=cv2.INTER_AREA)
+
+
+def candidates(tone, zoom):
+    """What may be the ink in (h, w) uint8: pairs as `strokes` returns them.
+
+    Ink may be darker or lighter than its paper, thin or as wide as two thirds of the picture.
+    """
+    for one_way in (tone, 255 - tone):
+        thin, wide = (dark_parts(one_way, reach) for reach in (THIN, WIDE))
+        ink, likeness = strokes(wide, zoom)
+        yield ink, likeness * PREFER_WIDE
+        if (thin.mask != wide.mask).any():
+            yield strokes(thin, zoom)
 
 
 def even_light(picture):
@@ -100,20 +112,16 @@ def one_tone(picture):
     return np.uint8((picture - low) * (255 / (high - low)))
 
 
-def strokes(tone, reach, zoom=1):
-    """Finds the character in (h, w) uint8, were it darker than its paper.
-
-    Strokes are looked for that are narrower than `reach` of the picture's side. Each of its pixels
-    was enlarged to `zoom` × `zoom`.
+def strokes(parts, zoom):
+    """Finds the character among the `DarkParts` of a picture whose pixels are `zoom`² each.
 
     Returns its ink, (h, w) float32 from 0 to 1, and how much it is like ink, 0 for not at all:
     ink has sharp edges all around, and many for its area. The gaps between strokes, a sheet on
     a table and a shadow have fewer.
     """
-    h, w = tone.shape
+    h, w = parts.mask.shape
     box = np.ones((3, 3), np.uint8)
-    calm, paper, ink, mask = dark_parts(tone, reach)
-    mask = without_specks(mask)
+    ink, mask = parts.darker, without_specks(parts.mask)
     rows, columns = mask.nonzero()
     if not len(rows):
         return ink, 0
@@ -126,8 +134,8 @@ def strokes(tone, reach, zoom=1):
     label *= mask
     left, top, right, bottom = corners(boxes)
     # Beyond the frame there is paper: ink that the frame cuts has an edge there, too.
-    around = cv2.copyMakeBorder(paper, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-    around[1:-1, 1:-1] = calm
+    around = cv2.copyMakeBorder(parts.paper, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    around[1:-1, 1:-1] = parts.calm
     edge = np.float32(cv2.morphologyEx(around, cv2.MORPH_GRADIENT, box)[1:-1, 1:-1]) ** 2
 
     group = label[rows, columns]  # (pixels of ink,)
@@ -161,46 +169,51 @@ def strokes(tone, reach, zoom=1):
     # Paper, not ink, lies along most of the frame.
     frame = np.concatenate([kept[0], kept[-1], kept[:, 0], kept[:, -1]]).mean()
     likeness = (edges[main] * sharp_all_around * (1 - frame)) ** 2 / area[main]
-    if reach == WIDE:
-        likeness *= PREFER_WIDE
     ink = np.clip(ink / contrast, 0, 1)
     skirt = np.ones((2 * zoom + 1, 2 * zoom + 1), np.uint8)  # half ink, half paper
     return ink * cv2.dilate(kept, skirt), likeness
 
 
-def dark_parts(tone, reach):
-    """What is darker in (h, w) uint8 than what surrounds it, and narrower than `reach` of its side.
+@dataclass(frozen=True)
+class DarkParts:
+    """What is darker in a picture than what surrounds it; (h, w) each."""
 
-    Returns, each (h, w): the tone without grain; that of the paper; how much darker than paper each
-    pixel is, float32; and where that is much, uint8 0 or 1, nowhere if it may be noise.
-    """
+    calm: np.ndarray  # uint8, the tone without grain
+    paper: np.ndarray  # uint8, the tone of the paper, below the ink as well
+    darker: np.ndarray  # float32, how much darker than paper each pixel is, its noise taken off
+    mask: np.ndarray  # uint8, 1 where that is much; nowhere if it may all be noise
+
+
+def dark_parts(tone, reach):
+    """The `DarkParts` of (h, w) uint8 that are narrower than `reach` of the picture's side."""
     calm = cv2.medianBlur(tone, 3)
     # Closing fills what is darker and narrower than k and leaves the edges of all wider things.
     k = int(sum(tone.shape) / 2 * reach) + 4 | 1
     paper = cv2.morphologyEx(calm, cv2.MORPH_CLOSE, np.ones((k, k)))
-    ink = cv2.subtract(paper, tone, dtype=cv2.CV_32F)
+    darker = cv2.subtract(paper, tone, dtype=cv2.CV_32F)
     # Percentiles by counting: there are few values.
-    share = np.cumsum(cv2.calcHist([ink], [0], None, [511], [-255, 256])) / ink.size
+    share = np.cumsum(cv2.calcHist([darker], [0], None, [511], [-255, 256])) / tone.size
     low, high, peak = (np.searchsorted(share, (0.05, 0.15, 0.9995)) - 255).tolist()
     # The noise of the paper, as of a normal distribution whose lower tail has no ink in it: in a
     # tight crop most of the picture is ink.
     noise = (high - low) / 0.609
     base = high + 1.036 * noise
-    if peak - base < max(8, 5 * noise):
-        return calm, paper, ink, np.zeros_like(tone)
-    ink -= np.float32(base)
-    return calm, paper, ink, np.uint8(ink > 0.35 * (peak - base))
+    contrast = peak - base
+    darker -= np.float32(base)
+    if contrast < max(8, 5 * noise):
+        return DarkParts(calm, paper, darker, np.zeros_like(tone))
+    return DarkParts(calm, paper, darker, np.uint8(darker > 0.35 * contrast))
 
 
 def without_lines(tone):
     """Paints over dark printed lines in (h, w) uint8 with the tone of the paper."""
-    _, paper, _, mask = dark_parts(tone, THIN)
-    lines = printed_lines(mask)
+    parts = dark_parts(tone, THIN)
+    lines = printed_lines(parts.mask)
     if not lines.any():
         return tone
     skirt = cv2.dilate(lines, np.ones((5, 5), np.uint8))
-    kept = cv2.dilate(mask & (1 - lines), np.ones((3, 3), np.uint8))
-    return np.where(skirt & (1 - kept), paper, tone)
+    kept = cv2.dilate(parts.mask & (1 - lines), np.ones((3, 3), np.uint8))
+    return np.where(skirt & (1 - kept), parts.paper, tone)
 
 
 def printed_lines(mask):

@@ -95,6 +95,7 @@ def test_the_first_layer(analyze, weights, small_mnist, tmp_path):
     assert (int(line[1]), int(line[3])) == tuple(p.indices[:2].tolist())
     assert float(line[2]) == pytest.approx(100 * p.values[0].item(), abs=0.06)
     names = ["2a_filters", "2b_responses", "2c_operators", "2d_occlusion"]
+    names = [f"{name}_sobel" for name in names]  # not those of the network that ships
     assert written(done) == names
     for name in names:
         path = tmp_path / "figures" / f"{name}.png"
@@ -109,7 +110,11 @@ def test_the_second_layer(analyze, tmp_path):
     counts = re.findall(r"^  (\w+) +(\d+)$", done.stdout, re.M)
     assert sum(int(count) for _, count in counts) == 200
     assert re.search(r"^verdict: \d+ of 200 kernels of conv2 ", done.stdout, re.M)
-    assert written(done) == ["2a_filters_conv2", "2b_responses_conv2", "2d_occlusion"]
+    assert written(done) == [
+        "2a_filters_conv2_sobel",
+        "2b_responses_conv2_sobel",
+        "2d_occlusion_sobel",
+    ]
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == set(written(done))
 
 
@@ -160,7 +165,17 @@ def test_any_picture(analyze, quick, drawn, tmp_path):
     done = analyze("--image", tmp_path / "mine.png")
     assert done.returncode == 0 and done.stderr == ""
     assert re.search(r"^mine\.png: \d \(\d+\.\d%\), then \d ", done.stdout, re.M)
-    assert "2d_occlusion" in written(done)
+    assert "2d_occlusion_sobel_mine" in written(done)
+
+
+def test_a_network_of_other_classes_answers_in_them(analyze, quick, tmp_path):
+    names = ["alpha", "beta", "gamma"]
+    save_network(tmp_path / "greek.pth", MyNetwork(classes=3), class_names=names)
+    done = analyze("--weights", tmp_path / "greek.pth")
+    assert done.returncode == 0 and done.stderr == ""
+    answer = r"^the ninth test image of MNIST: (alpha|beta|gamma) \(.*%\), then (alpha|beta|gamma) "
+    assert re.search(answer, done.stdout, re.M)
+    assert "2d_occlusion_greek" in written(done)
 
 
 def test_bad_pictures(analyze, quick, tmp_path):
@@ -169,12 +184,14 @@ def test_bad_pictures(analyze, quick, tmp_path):
     for name, status in (("text.png", 2), ("missing.png", 2), ("flat.png", 1)):
         done = analyze("--image", tmp_path / name)
         assert name in error_line(done, status)
-        assert written(done) == ["2a_filters", "2b_responses", "2c_operators"]  # not in vain
+        assert written(done) == [  # not in vain
+            "2a_filters_sobel",
+            "2b_responses_sobel",
+            "2c_operators_sobel",
+        ]
 
 
 def test_bad_weights(analyze, weights, tmp_path):
-    save_network(tmp_path / "greek.pth", MyNetwork(classes=3))
-    assert "3 classes" in error_line(analyze("--weights", tmp_path / "greek.pth"), 2)
     weights.write_bytes(weights.read_bytes()[:5000])
     assert "cut off" in error_line(analyze(), 2)
     assert "no weights file" in error_line(analyze("--weights", tmp_path / "none.pth"), 2)

@@ -163,7 +163,7 @@ def test_all_at_once(look, picture, tmp_path):
     assert "; 8 of the 16 in colour prefer flat light; " in findings
     of = "resnet18_cifar10"
     names = [f"ext1_filters_{of}", f"ext1_analysis_{of}"]
-    names += [f"ext1_image_{of}_own", f"ext1_responses_{of}_own"]
+    names += [f"ext1_image_{of}_mine", f"ext1_responses_{of}_mine"]
     assert re.findall(r"(\w+)\.png$", done.stdout, re.M) == names
     for name in names:
         path = tmp_path / "figures" / f"{name}.png"
@@ -247,13 +247,18 @@ def is_parameter(name):
     return not name.endswith(("running_mean", "running_var", "num_batches_tracked"))
 
 
-@pytest.mark.parametrize("key", ["state_dict", "model"])
-def test_a_state_dict_among_other_things(resnet18_state, key, tmp_path):
+@pytest.mark.parametrize(
+    ("key", "prefix"),
+    [("state_dict", ""), ("model", "module."), ("net", "_orig_mod.module."), (None, "model.")],
+)
+def test_a_state_dict_as_other_programs_leave_it(resnet18_state, key, prefix, tmp_path):
     older = {n: v for n, v in resnet18_state.items() if not n.endswith("num_batches_tracked")}
-    torch.save({key: older, "epoch": 3}, tmp_path / "whole.pth")
+    state = {prefix + name: value for name, value in older.items()}
+    torch.save({key: state, "epoch": 3} if key else state, tmp_path / "whole.pth")
     layer = layers.read_first_layer(tmp_path / "whole.pth", None)
     assert layer.model == "resnet18" and layer.network.fc.out_features == 5
     assert (layer.words, layer.suffix) == ("ResNet-18", "_resnet18_whole")
+    np.testing.assert_array_equal(layer.filters, resnet18_state["conv1.weight"])
 
 
 def test_a_whole_network_with_what_it_learned(resnet18_state, tmp_path):
@@ -422,7 +427,7 @@ def test_a_picture_is_named_by_what_it_shows(look, quick, picture, monkeypatch):
     except (OSError, UnicodeError):
         strange = picture
     for changes, words, name in (
-        ({}, "the picture", "ext1_responses_own"),
+        ({}, "the picture", "ext1_responses_x"),
         ({"CAT_SHA256": sha256(NOISE.tobytes()).hexdigest()[:8]}, pictures.CAT, "ext1_responses"),
     ):
         for key, value in changes.items():

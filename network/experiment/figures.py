@@ -1,6 +1,5 @@
 """Figures of task 4: accuracy and time by setting."""
 
-import itertools
 import math
 import textwrap
 
@@ -13,12 +12,14 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator, PercentFormatter
 from matplotlib.transforms import Bbox, ScaledTranslation
 
-from network.experiment.hypotheses import LEAST_SEEDS, accuracy, cpu_seconds, mean_interval
-from network.experiment.report import describe, mean_accuracy
+from network.experiment.hypotheses import accuracy, cpu_seconds
+from network.experiment.report import mean_accuracy
+from network.experiment.settings import BASELINE, describe
+from network.experiment.statistics import LEAST_SEEDS, mean_interval
 from network.experiment.trial import Trial
 from network.plots import BLUE, GREEN, GREY, INK, ORANGE
 
-SECONDS = "CPU time of an epoch on one thread (s)"
+SECONDS = "least CPU time of an epoch on one thread (s)"
 CROWD = 20  # more points than this are not all numbered
 
 
@@ -35,7 +36,7 @@ def setting_curves(series, baseline, name, title, log=False, straight=False):
         straight: whether a straight line shows how time would grow in proportion.
     """
     figure = Figure(figsize=(11, 5.2), layout="constrained")
-    figure.suptitle(textwrap.fill(title, 85))
+    figure.suptitle(title)
     axes = figure.subplots(1, 2)
     aside = 10 / 72  # inches from the mean to the seeds
     for axis, quantity in zip(axes, (accuracy, cpu_seconds), strict=True):
@@ -94,7 +95,7 @@ def cost_and_accuracy(points, title):
         title: of the figure.
     """
     figure = Figure(figsize=(11, 6.5), layout="constrained")
-    figure.suptitle(textwrap.fill(title, 75))
+    figure.suptitle(title)
     axis = figure.subplots()
     points = sorted(points, key=lambda point: (point[1], -point[2]))
     front = []
@@ -107,9 +108,6 @@ def cost_and_accuracy(points, title):
     look = {"drawstyle": "steps-post", "color": ORANGE, "lw": 1.5}
     handles = axis.plot(*steps.T, **look)
     labels = ["Pareto front: nothing is as fast\nand more accurate"]
-    obstacles = [(x, y, x, y) for _, x, y, _ in points]
-    for (x0, y0), (x1, y1) in itertools.pairwise(steps):
-        obstacles += [(x0, y0, x1, y0), (x1, y0, x1, y1)]
     for point in points:
         _, x, y, half = point
         colour = ORANGE if point in front else BLUE
@@ -117,7 +115,6 @@ def cost_and_accuracy(points, title):
             axis.plot(x, y, "o", color=colour, ms=6, alpha=0.5)
         elif math.isfinite(half):
             axis.errorbar(x, y, half, color=colour, lw=1, alpha=0.6)
-            obstacles.append((x, y - half, x, y + half))
     for number, point in enumerate(numbered, 1):
         colour = ORANGE if point in front else BLUE
         handles += axis.plot(*point[1:3], "o", color=colour, ms=8)
@@ -127,62 +124,47 @@ def cost_and_accuracy(points, title):
         labels.append(f"{len(points) - len(numbered)} others")
     axis.margins(x=0.08, y=0.08)
     axis.set_xlabel(SECONDS)
-    axis.set_ylabel("accuracy on validation images")
+    axis.set_ylabel("accuracy on validation images, 95 % interval")
     _percent(axis)
     figure.legend(handles, labels, loc="outside right center", fontsize=12)
-    _number_points(figure, axis, [point[1:3] for point in numbered], obstacles)
+    _number_points(figure, axis, points, numbered)
     return figure
 
 
-def _number_points(figure, axis, numbered, obstacles):
-    """Writes the numbers of points beside them, each at the nearest free place.
-
-    Args:
-        numbered: (x, y) of each point that gets its number, from 1 on.
-        obstacles: (x0, y0, x1, y1) of points and straight lines that no number may cover.
-    """
+def _number_points(figure, axis, points, numbered):
+    """Writes the numbers of points beside them, each at the nearest place where nothing is."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # the layout is known from here on
     figure.set_layout_engine("none")
     renderer, dot = canvas.get_renderer(), figure.dpi / 72  # pixels in a typographic point
-    taken = [
-        Bbox(axis.transData.transform([(x0, y0), (x1, y1)])).padded(4 * dot)
-        for x0, y0, x1, y1 in obstacles
-    ]
+    centres = axis.transData.transform([point[1:3] for point in points])
+    taken = [Bbox([centre, centre]).padded(4 * dot) for centre in centres]
     places = [
         (reach * np.cos(angle), reach * np.sin(angle))
         for reach in range(13, 120, 4)  # typographic points
         for angle in np.deg2rad(range(45, 405, 30))
     ]
-    for number, point in enumerate(numbered, 1):
-        text = axis.annotate(
-            str(number),
-            point,
-            (0, 0),
-            textcoords="offset points",
-            ha="center",
-            va="center",
-            path_effects=[withStroke(linewidth=3, foreground="white")],
-        )
+    for number, (_, x, y, _) in enumerate(numbered, 1):
+        look = {"ha": "center", "va": "center", "textcoords": "offset points"}
+        halo = [withStroke(linewidth=3, foreground="white")]
+        text = axis.annotate(str(number), (x, y), (0, 0), **look, path_effects=halo)
         for place in places:
             text.set_position(place)
             box = text.get_window_extent(renderer)
             if not box.count_overlaps(taken):
                 break
         taken.append(box)
-        if math.hypot(*place) > 20:  # too far off to be seen as this point's
-            line = {"arrowstyle": "-", "color": GREY, "lw": 0.8, "shrinkA": 6, "shrinkB": 4}
-            axis.annotate("", point, place, textcoords="offset points", arrowprops=line)
 
 
-def grid(found, filters, dropout, batch_size, of):
+def grid(found, settings, of):
     """Accuracy of all combinations as a heat map, a panel for each value of dropout.
 
     Args:
         found: for each setting a dict: for each seed its result; what is missing is left out.
-        filters, dropout, batch_size: the values.
+        settings: the `Settings` that were tried.
         of: what data, how many images, seeds and epochs.
     """
+    filters, dropout, batch_size = settings.filters, settings.dropout, settings.batch_size
     shares = np.full((len(dropout), len(filters), len(batch_size)), math.nan)
     for panel, row, column in np.ndindex(shares.shape):
         results = found.get(Trial(filters[row], dropout[panel], batch_size[column]))
@@ -190,8 +172,9 @@ def grid(found, filters, dropout, batch_size, of):
             shares[panel, row, column] = mean_accuracy(results)
     wide = max(6, (0.85 * len(batch_size) + 0.9) * len(dropout) + 1.4)  # inches
     figure = Figure(figsize=(wide, 0.6 * len(filters) + 1.9), layout="constrained")
-    title = f"Mean validation accuracy of all combinations: {of}"
-    figure.suptitle(textwrap.fill(title, int(wide / 0.125)))
+    figure.suptitle(
+        f"Mean validation accuracy of all combinations\n{textwrap.fill(of, int(8 * wide))}"
+    )
     axes = figure.subplots(1, len(dropout), squeeze=False, sharey=True)[0]
     low, high = np.nanmin(shares), np.nanmax(shares)
     greens = LinearSegmentedColormap.from_list("greens", ["#f4f6f4", "#9ccbb0", GREEN])
@@ -235,14 +218,14 @@ def draw_all(found, dimensions, scaled, of):
         series, words = {mean: results}, name.replace("_", " ")
         if name == "batch_size" and scaled:
             series = {
-                f"{mean}, learning rate {Trial.learning_rate:g}": results,
+                f"{mean}, learning rate {BASELINE.learning_rate:g}": results,
                 "in proportion to the batch": scaled,
             }
         drawn[f"4_{name}"] = setting_curves(
             series,
-            getattr(Trial, name),
+            getattr(BASELINE, name),
             words,
-            f"Accuracy and training time by {words}: {of}",
+            f"Accuracy and training time by {words}\n{of}",
             log=name == "batch_size",
             straight=name == "filters",
         )
@@ -251,6 +234,6 @@ def draw_all(found, dimensions, scaled, of):
         share, half = mean_interval([accuracy(result) for result in results.values()])
         seconds = np.mean([cpu_seconds(result) for result in results.values()])
         points.append((describe(setting), seconds, share, half))
-    title = f"What accuracy costs, all {len(points)} settings: {of}"
+    title = f"What accuracy costs, all {len(points)} settings\n{of}"
     drawn["4_summary"] = cost_and_accuracy(points, title)
     return drawn

@@ -1,15 +1,6 @@
 """The report's three hypotheses as measured quantities, with intervals and verdicts.
 
 Each hypothesis is in parts, each part a quantity and the range where it should lie.
-
-All intervals are at 95 % and speak of other seeds: of other random starts, orders of the images
-and dropped feature maps. They do not speak of other images, which all settings share.
-
-Seeds go together: with the same start and order of the images one is lucky at any dropout, and
-what disturbs the machine while one seed is run disturbs all settings. So each seed gives a value of
-each quantity, a difference between settings for one, and the interval is Student's over these. It
-holds however much settings scatter, and however they go together. Fewer seeds than three give none:
-with two a 95 % interval is six times as wide as with five.
 """
 
 import functools
@@ -18,72 +9,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-ERROR = 0.05  # the share of wrong verdicts; of intervals that miss the truth
-LEAST_SEEDS = 3
+from network.experiment.statistics import (
+    ERROR,
+    LEAST_SEEDS,
+    contrast,
+    holm,
+    mean_interval,
+    p_value,
+)
+
 STRAIGHT = 0.10  # how far time may be off a straight line and still be called linear
 UNAFFECTED = 0.05  # a difference of time that nobody would notice
 SLIGHT = 0.02  # of accuracy; a loss of more is no longer slight
-
-
-@functools.cache
-def _student(freedom):
-    """Student's t for so many degrees of freedom: angles θ, and the share within ±√ν tan θ.
-
-    With t = √ν tan θ the density is as cos(θ) to the power of ν - 1, summed up on a fine grid.
-    """
-    theta, step = np.linspace(0, np.pi / 2, 200_001, retstep=True)
-    density = np.cos(theta) ** (freedom - 1)
-    inside = np.concatenate([[0], np.cumsum((density[1:] + density[:-1]) * step / 2)])
-    return theta, inside / inside[-1]
-
-
-def t_quantile(freedom):
-    """Student's t that lies within ±t in 95 % of cases, for so many degrees of freedom."""
-    theta, inside = _student(freedom)
-    return math.sqrt(freedom) * math.tan(np.interp(1 - ERROR, inside, theta))
-
-
-def t_outside(t, freedom):
-    """The share of cases in which Student's t is beyond ±t."""
-    theta, inside = _student(freedom)
-    return 1 - float(np.interp(math.atan(abs(t) / math.sqrt(freedom)), theta, inside))
-
-
-def mean_interval(values):
-    """Mean of single seeds' values and half width of its interval; infinite for fewer than three.
-
-    Each value may be an array, of many such cases at once.
-    """
-    values = np.asarray(values, float)
-    mean, count = values.mean(axis=0), len(values)
-    if count < LEAST_SEEDS:
-        return mean, math.inf
-    return mean, t_quantile(count - 1) * values.std(axis=0, ddof=1) / math.sqrt(count)
-
-
-def binomial_interval(right, total):
-    """Wilson's interval for a share, as (low, high), 0 to 1.
-
-    Wilson 1927, "Probable inference, the law of succession, and statistical inference".
-    """
-    z, share = 1.96, right / total
-    centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)
-    half = z / (1 + z**2 / total)
-    half *= math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
-    return centre - half, centre + half
-
-
-def holm(shares):
-    """Probabilities of an error, corrected for that many tests being made at once.
-
-    Holm 1979, "A simple sequentially rejective multiple test procedure": who takes those below 5 %
-    for decided is wrong about any of them in 5 % of cases at most.
-    """
-    order = np.argsort(shares)
-    corrected = np.empty(len(shares))
-    steps = (len(shares) - np.arange(len(shares))) * np.asarray(shares)[order]
-    corrected[order] = np.minimum(1, np.maximum.accumulate(steps))
-    return corrected.tolist()
 
 
 @dataclass(frozen=True)
@@ -108,28 +45,18 @@ class Part:
 
     @property
     def margin(self):
-        """How far inside of the range the mean lies; below 0 outside."""
-        return min(self.interval[0] - self.low, self.high - self.interval[0])
+        """How far each seed's value lies inside of the nearer limit; below 0 outside."""
+        mean = np.mean(self.values)
+        values = np.array(self.values)
+        return values - self.low if mean - self.low < self.high - mean else self.high - values
 
-    @property
-    def error(self):
-        """The probability of values so far from the limit, or farther, were the truth upon it.
-
-        Below 5 % if the interval is wholly within the range or wholly outside.
-        """
-        count = len(self.values)
-        if count < LEAST_SEEDS:
-            return 1.0
-        spread = np.std(self.values, ddof=1) / math.sqrt(count)
-        return t_outside(self.margin / spread, count - 1) if spread else 0.0
-
-    def verdict(self, error):
-        """What is to be said of it, given its probability of an error, corrected."""
+    def verdict(self, p):
+        """What is to be said of it, given its p-value, corrected."""
         if not self.values:
             return "not tested"
-        if error >= ERROR:
+        if p >= ERROR:
             return "undecided"
-        return "supported" if self.margin > 0 else "refuted"
+        return "supported" if np.mean(self.margin) > 0 else "refuted"
 
     def __str__(self):
         if not self.values:
@@ -156,11 +83,10 @@ class Hypothesis:
 
     @property
     def judged(self):
-        """Each part with its probability of an error, corrected by Holm, and its verdict."""
-        tested = [part for part in self.parts if part.values]
-        errors = dict(zip(map(id, tested), holm([part.error for part in tested]), strict=True))
-        judged = [(part, errors.get(id(part), 1.0)) for part in self.parts]
-        return [(part, error, part.verdict(error)) for part, error in judged]
+        """Each part with its p-value, corrected by Holm, and its verdict."""
+        corrected = iter(holm([p_value(part.margin) for part in self.parts if part.values]))
+        found = [(part, next(corrected) if part.values else 1.0) for part in self.parts]
+        return [(part, p, part.verdict(p)) for part, p in found]
 
     @property
     def verdict(self):
@@ -169,29 +95,6 @@ class Hypothesis:
         if "refuted" in verdicts:
             return "refuted"
         return "supported" if verdicts == {"supported"} else "undecided"
-
-
-def contrast(results, quantity, weights, relative_to=None):
-    """What each seed says of a weighted sum over settings.
-
-    Args:
-        results: for each value of a dimension a dict: for each seed its result.
-        quantity: a function of a result.
-        weights: for some of these values its weight.
-        relative_to: weights of another sum, by which it is divided.
-
-    Returns:
-        A tuple: a number for each seed that has all that it takes.
-    """
-    settings = [results[value] for value in {**weights, **(relative_to or {})}]
-    seeds = sorted(set.intersection(*map(set, settings)))
-
-    def total(weights, seed):
-        return sum(weight * quantity(results[value][seed]) for value, weight in weights.items())
-
-    return tuple(
-        total(weights, seed) / (total(relative_to, seed) if relative_to else 1) for seed in seeds
-    )
 
 
 def accuracy(result):

@@ -1,12 +1,18 @@
 """What task 4 prints: settings with what was measured of them, and what that says."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
-from network.experiment import hypotheses
-from network.experiment.hypotheses import accuracy, contrast, cpu_seconds, mean_interval
-from network.experiment.trial import Trial
+from network.experiment.hypotheses import (
+    accuracy,
+    cpu_seconds,
+    evaluate_hypotheses,
+    wall_seconds,
+)
+from network.experiment.settings import BASELINE, describe
+from network.experiment.statistics import ERROR, contrast, mean_interval
 
 # In all of these `results` of a setting are a dict: for each seed its result.
 
@@ -37,13 +43,13 @@ def print_table(rows, seeds):
         share, half = mean_interval([accuracy(result) for result in found])
         test = np.mean([result["test_accuracy"] for result in found])
         seconds, seconds_half = mean_interval([cpu_seconds(result) for result in found])
-        wall = np.mean([hypotheses.wall_seconds(result) for result in found])
+        wall = np.mean([wall_seconds(result) for result in found])
         few = "" if len(found) == seeds else f" of {seeds}"
         print(
             f"{setting.filters:7}  {setting.dropout:7g}  {setting.batch_size:5}  "
             f"{setting.learning_rate:6g}    {share:7.2%} {plus_minus(100 * half):9}  {test:9.2%}  "
             f"{seconds:6.2f} {plus_minus(seconds_half):9}  {wall:9.2f}  {len(found):5}{few}"
-            + ("  baseline" if setting == Trial() else "")
+            + ("  baseline" if setting == BASELINE else "")
         )
 
 
@@ -60,20 +66,20 @@ def print_hypotheses(dimensions, seeds):
         seeds: how many there should be.
     """
     print(
-        "\naccuracies below are on the validation images; ± is a 95 % interval over seeds; a "
-        f"quantity is decided\nbelow p = {hypotheses.ERROR:g}, the probability of a wrong verdict, "
-        "corrected for their number (Holm)"
+        "\naccuracies below are on the validation images; ± is a 95 % interval over seeds; p is "
+        "corrected for the\nnumber of quantities of a hypothesis (Holm); below "
+        f"{ERROR:g} a quantity is decided"
     )
-    for number, hypothesis in enumerate(hypotheses.evaluate_hypotheses(dimensions), 1):
+    for number, hypothesis in enumerate(evaluate_hypotheses(dimensions), 1):
         print(f"\nhypothesis {number}: {hypothesis.text}")
-        for part, error, verdict in hypothesis.judged:
-            shown = "p < 0.0001" if error < 1e-4 else f"p = {error:.4f}"
-            known = math.isfinite(part.interval[1]) if part.values else False
-            print(
-                f"  {part}"
-                + (f", {shown}" if known else "")
-                + (f": {verdict}" if part.values else "")
-            )
+        for part, p, verdict in hypothesis.judged:
+            if not part.values:
+                print(f"  {part}")
+            elif math.isinf(part.interval[1]):
+                print(f"  {part}: {verdict}")
+            else:
+                shown = "p < 0.0001" if p < 1e-4 else f"p = {p:.4f}"
+                print(f"  {part}, {shown}: {verdict}")
         print(f"  verdict: {hypothesis.verdict} at {count_of(seeds, 'seed')}")
 
 
@@ -119,56 +125,31 @@ def print_grid(combined, dimensions, seeds):
     print("\nall combinations, ranked by validation accuracy:")
     ranked = sorted(combined, key=lambda setting: -mean_accuracy(combined[setting]))
     print_table({setting: combined[setting] for setting in ranked}, seeds)
-    singles = Trial(
-        **{
-            name: max(values, key=lambda value: mean_accuracy(values[value]))
-            for name, values in dimensions.items()
-            if values
-        }
-    )
-    if singles not in combined:
-        return
-    best = ranked[0]
-    lead = 100 * (mean_accuracy(combined[best]) - mean_accuracy(combined[singles]))
-    scatter = [
-        np.std([accuracy(r) for r in found.values()], ddof=1)
-        for found in combined.values()
-        if len(found) > 1
-    ]
-    print(
-        f"\nbest single choices together: {describe(singles)}: rank {ranked.index(singles) + 1} of "
-        f"{len(ranked)}, {lead:.2f} points below the best combination ({describe(best)})"
-    )
-    if scatter:
+    means = {setting: mean_accuracy(results) for setting, results in combined.items()}
+    chosen = {
+        name: max(values, key=lambda value: mean_accuracy(values[value]))
+        for name, values in dimensions.items()
+        if values
+    }
+    best, singles = ranked[0], replace(BASELINE, **chosen)
+    if singles in combined:
         print(
-            f"a single seed scatters by {100 * np.sqrt(np.mean(np.square(scatter))):.2f} points "
-            "(standard deviation, all combinations together)"
+            f"\nbest single choices together: {describe(singles)}: rank "
+            f"{ranked.index(singles) + 1} of {len(ranked)}, "
+            f"{100 * (means[best] - means[singles]):.2f} points below the best combination "
+            f"({describe(best)})"
         )
+    if seeds > 1:
+        spread = [np.std([accuracy(r) for r in found.values()]) for found in combined.values()]
+        spread = 100 * np.sqrt(np.mean(np.square(spread)) * seeds / (seeds - 1))
+        print(f"between seeds: a standard deviation of {spread:.2f} points, over all combinations")
     for name, values in dimensions.items():
-        by_value = {
-            value: np.mean(
-                [mean_accuracy(r) for s, r in combined.items() if getattr(s, name) == value]
-            )
+        shares = {
+            value: np.mean([means[setting] for setting in means if getattr(setting, name) == value])
             for value in values
         }
-        print(
-            f"  mean over all else by {name.replace('_', ' ')}: "
-            + ", ".join(f"{value:g} {share:.2%}" for value, share in by_value.items())
-        )
-
-
-def describe(setting):
-    """In what a setting differs from the baseline."""
-    baseline, parts = Trial(), []
-    if setting.filters != baseline.filters:
-        parts.append(f"{setting.filters} filters")
-    if setting.dropout != baseline.dropout:
-        parts.append(f"dropout {setting.dropout:g}")
-    if setting.batch_size != baseline.batch_size:
-        parts.append(f"batch {setting.batch_size}")
-    if setting.learning_rate != baseline.learning_rate:
-        parts.append(f"rate {setting.learning_rate:g}")
-    return ", ".join(parts) or "baseline"
+        listed = ", ".join(f"{value:g}: {share:.2%}" for value, share in shares.items())
+        print(f"mean over all else by {name.replace('_', ' ')}: {listed}")
 
 
 def print_confused(counts, names, most=6):

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import json
 import os
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -112,7 +113,7 @@ class Results:
             aside = name_beside(path)
             os.replace(path, aside)
             notice(f"the results so far are kept as {short(aside)}")
-        with open(path, "ab"):  # made, and found out before the trials if that cannot be
+        with self._open():  # made, and found out before the trials if that cannot be
             pass
         content = self._without_half_a_line(path.read_bytes())
         for number, line in enumerate(content.splitlines(), 1):
@@ -121,19 +122,29 @@ class Results:
     def add(self, trial, result):
         """Appends a trial; when this returns, the line is on the disk."""
         line = {"format": FORMAT, "run": self.run, "trial": asdict(trial), "result": result}
+        # Opened anew each time: another run may have moved the file away. One write, at the end of
+        # the file, so that lines of two runs at a time do not mix.
+        with self._open() as file:
+            file.write(json.dumps(line).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self.finished[trial] = result
+
+    def of_setting(self, setting, seeds):
+        """The results of a setting, a dict by seed, as far as there are any."""
+        trials = {seed: replace(setting, seed=seed) for seed in seeds}
+        return {seed: self.finished[t] for seed, t in trials.items() if t in self.finished}
+
+    @contextmanager
+    def _open(self):
         try:
-            # Opened anew each time: another run may have moved the file away. One write, at the
-            # end of the file, so that lines of two runs at a time do not mix.
             with open(self.path, "ab") as file:
-                file.write(json.dumps(line).encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
+                yield file
         except OSError as error:
             raise Problem(
-                f"cannot write {self.path}: {error.strerror or error}; "
-                "free some space there and run the same command again"
+                f"cannot write {self.path}: {error.strerror or error}; free some space there or "
+                "choose another folder with --models-dir"
             ) from None
-        self.finished[trial] = result
 
     def _without_half_a_line(self, content):
         """Cuts the file off where a line was begun and not ended; returns what is left."""

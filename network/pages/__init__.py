@@ -1,1 +1,1 @@
-"""Pages of digits: read (`reader.py`), shown (`figures.py`), and drawn with the truth (`drawn.py`)."""
+"""Pages of digits: reading them, figures of them, and drawing them with the truth beside."""

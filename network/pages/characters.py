@@ -7,7 +7,15 @@ import numpy as np
 
 from network import photos
 
-SLANTS = (-0.5, -0.25, 0, 0.25, 0.5)  # of the cuts that are tried between touching digits
+SLANTS = (
+    -0.75,
+    -0.5,
+    -0.25,
+    0,
+    0.25,
+    0.5,
+    0.75,
+)  # of the cuts that are tried between touching digits
 
 
 @dataclass
@@ -100,6 +108,11 @@ def hull(boxes):
     return np.concatenate([boxes[..., :2].min(-2), boxes[..., 2:].max(-2)], -1)
 
 
+def hull_of_each(boxes, groups):
+    """The boxes (M, 4) around groups of boxes (N, 4), each a list of indices."""
+    return np.array([hull(boxes[group]) for group in groups]).reshape(-1, 4)
+
+
 def own_ink(pieces, group):
     """The ink of a group of pieces, (h, w) float32 of 0 to 1, without what else is around."""
     left, top, right, bottom = hull(pieces.box[group])
@@ -113,116 +126,72 @@ def own_ink(pieces, group):
     return np.minimum(ink / np.float32(pieces.peak[group].max()), 1)
 
 
-class Characters:
-    """The characters of a page, as groups of pieces or parts of one, and what they read as.
+def read_ink(inks, classify):
+    """The probabilities (n, 10) of inks, (h, w) float32 of 0 to 1 each."""
+    if not len(inks):
+        return np.zeros((0, 10), np.float32)
+    return classify(np.stack([photos.fit(ink) for ink in inks]))
+
+
+def join(pieces, tall, classify):
+    """Finds out which pieces make a character together.
 
     Args:
         pieces: the page's `Pieces`, upright.
-        classify: (n, 28, 28) uint8 → (n, 10) probabilities.
         tall: the usual longer side of a character.
+        classify: (n, 28, 28) uint8 → (n, 10) probabilities.
+
+    Returns:
+        A list of lists of indices of pieces. Specks belong to none.
     """
+    box, area, peak = np.float32(pieces.box), pieces.area, pieces.peak
+    side, height, width = longer_side(box), box[:, 3] - box[:, 1], box[:, 2] - box[:, 0]
+    body = (side > 0.4 * tall) & (side < 5 * tall)
+    body &= peak > 0.3 * np.median(peak[body])
+    groups = {k: [k] for k in np.flatnonzero(body).tolist()}
 
-    def __init__(self, pieces, classify, tall):
-        self.pieces, self.classify, self.tall = pieces, classify, tall
-        side = longer_side(pieces.box)
-        self.body = (side > 0.4 * tall) & (side < 5 * tall)
-        usual = np.median(pieces.peak[self.body]) if self.body.any() else 0
-        self.body &= pieces.peak > 0.3 * usual
-        self.groups = {int(k): [int(k)] for k in np.flatnonzero(self.body)}
+    pairs = near_pairs(box, np.flatnonzero(side > 0.1 * tall), 0.25 * tall)
+    # In each pair the first is the larger, and a body.
+    swap = area[pairs[:, 0]] < area[pairs[:, 1]]
+    pairs[swap] = pairs[swap][:, ::-1]
+    first, second = pairs[body[pairs[:, 0]]].T
+    a, b = box[first], box[second]
+    left, top, right, bottom = hull(np.stack([a, b], 1)).T
+    gap = np.hypot(
+        np.maximum(a[:, 0] - b[:, 2], b[:, 0] - a[:, 2]).clip(0),
+        np.maximum(a[:, 1] - b[:, 3], b[:, 1] - a[:, 3]).clip(0),
+    )
+    shared = np.minimum(a[:, 2], b[:, 2]) - np.maximum(a[:, 0], b[:, 0])
+    over = shared > 0.5 * np.minimum(width[first], width[second])
+    good = (bottom - top < 1.5 * tall) & (right - left < 1.3 * tall)
+    good &= peak[second] > 0.3 * peak[first]
+    good &= gap < np.where(over, 0.25, 0.12) * tall
+    first, second, gap, over = first[good], second[good], gap[good], over[good]
 
-    def read(self, groups):
-        """The probabilities (n, 10) of groups of pieces."""
-        if not groups:
-            return np.zeros((0, 10), np.float32)
-        return self.classify([photos.fit(own_ink(self.pieces, group)) for group in groups])
+    singles, where = np.unique(np.concatenate([first, second]), return_inverse=True)
+    p = read_ink([own_ink(pieces, [k]) for k in singles], classify).max(1)
+    alone, other = p[where.ravel()].reshape(2, -1)
+    both = np.stack([first, second], 1)
+    together = read_ink([own_ink(pieces, pair) for pair in both], classify).max(1)
+    # No digit by itself, however it reads: what is low, or close beside a taller one.
+    part = np.minimum(height[first], height[second]) < 0.65 * tall
+    slim = (width[second] < 0.3 * tall) & (height[second] < 0.85 * height[first])
+    part |= slim & (gap < 0.06 * tall)
+    accept = np.where(part, together > 0.6 * alone, together > np.minimum(alone, other) + 0.3)
+    accept &= part | over | (together > 0.9)
 
-    def join(self):
-        """Joins pieces that make a character together."""
-        pieces, tall = self.pieces, self.tall
-        box = np.float32(pieces.box)
-        side, height = longer_side(box), box[:, 3] - box[:, 1]
-        pairs = near_pairs(box, np.flatnonzero(side > 0.1 * tall), 0.25 * tall)
-        # In each pair the first is the larger, and a body.
-        swap = pieces.area[pairs[:, 0]] < pieces.area[pairs[:, 1]]
-        pairs[swap] = pairs[swap][:, ::-1]
-        pairs = pairs[self.body[pairs[:, 0]]]
-        a, b = box[pairs[:, 0]], box[pairs[:, 1]]
-        left, top, right, bottom = hull(np.stack([a, b], 1)).T
-        gap = np.hypot(
-            np.maximum(a[:, 0] - b[:, 2], b[:, 0] - a[:, 2]).clip(0),
-            np.maximum(a[:, 1] - b[:, 3], b[:, 1] - a[:, 3]).clip(0),
-        )
-        shared = np.minimum(a[:, 2], b[:, 2]) - np.maximum(a[:, 0], b[:, 0])
-        over = shared > 0.5 * np.minimum(a[:, 2] - a[:, 0], b[:, 2] - b[:, 0])
-        good = (bottom - top < 1.5 * tall) & (right - left < 1.3 * tall)
-        good &= pieces.peak[pairs[:, 1]] > 0.3 * pieces.peak[pairs[:, 0]]
-        good &= gap < np.where(over, 0.25, 0.12) * tall
-        pairs, gap, over = pairs[good], gap[good], over[good]
-        if not len(pairs):
-            return
-        alone = self.read([[n] for n in pairs.ravel()]).max(1).reshape(-1, 2)
-        together = self.read(pairs.tolist()).max(1)
-        # No digit by itself, however it reads: what is low, or beside a taller one like its shadow.
-        part = height[pairs].min(1) < 0.65 * tall
-        wide = box[pairs[:, 1], 2] - box[pairs[:, 1], 0]
-        part |= (
-            (gap < 0.06 * tall)
-            & (wide < 0.3 * tall)
-            & (height[pairs[:, 1]] < 0.85 * height[pairs[:, 0]])
-        )
-        accept = np.where(part, together > 0.6 * alone[:, 0], together > alone.min(1) + 0.3)
-        accept &= part | over | (together > 0.9)
-        home = {}  # the group of each piece that has joined one
-        for k in np.argsort(gap):
-            first, second = (home.get(n, n) for n in pairs[k].tolist())
-            if not accept[k] or first == second or first not in self.groups:
-                continue
-            group = self.groups[first] + self.groups.get(second, [second])
-            whole = hull(pieces.box[group])
-            if whole[3] - whole[1] < 1.5 * tall and whole[2] - whole[0] < 1.3 * tall:
-                self.groups.pop(second, None)
-                self.groups[first] = group
-                home.update(dict.fromkeys(group, first))
-
-    def part(self):
-        """Cuts what is too wide or too high where both halves read better.
-
-        Returns a list of inks, (h, w) float32 of 0 to 1, and boxes.
-        """
-        found = [(own_ink(self.pieces, g), hull(self.pieces.box[g])) for g in self.groups.values()]
-        usual = np.median([ink.shape[1] for ink, _ in found if ink.shape[0] > 0.6 * self.tall])
-        for _ in range(3):
-            p = self.classify([photos.fit(ink) for ink, _ in found]).max(1)
-            cuts = []
-            for n, (ink, box) in enumerate(found):
-                h, w = ink.shape
-                if w > max(1.4 * usual, 0.6 * self.tall, 0.7 * h):
-                    ways = cut(ink, box, self.tall)
-                elif h > 1.6 * self.tall:
-                    flipped = cut(np.ascontiguousarray(ink.T), box[[1, 0, 3, 2]], self.tall)
-                    ways = [
-                        (thick, [(half.T, part[[1, 0, 3, 2]]) for half, part in halves])
-                        for thick, halves in flipped
-                    ]
-                else:
-                    continue
-                # A network may be sure of two digits as one; two are wider than high.
-                most = 1.7 if p[n] < 0.9 else 1.2 * (w > h > 0.6 * self.tall)
-                cuts += [(n, halves) for thick, halves in ways if thick < most]
-            if not cuts:
-                break
-            flat = [photos.fit(ink) for _, halves in cuts for ink, _ in halves]
-            good = self.classify(flat).max(1).reshape(-1, 2).min(1)
-            best = {}
-            for (n, halves), value in zip(cuts, good, strict=True):
-                if value > max(0.9, best.get(n, (0,))[0]):
-                    best[n] = value, halves
-            if not best:
-                break
-            found = [
-                half for n, one in enumerate(found) for half in (best[n][1] if n in best else [one])
-            ]
-        return found
+    home = {}  # the group of each piece that has joined one
+    for k in np.argsort(gap)[accept[np.argsort(gap)]]:
+        one, two = (home.get(n, n) for n in (int(first[k]), int(second[k])))
+        if one == two or one not in groups:
+            continue
+        group = groups[one] + groups.get(two, [two])
+        left, top, right, bottom = hull(pieces.box[group])
+        if bottom - top < 1.5 * tall and right - left < 1.3 * tall:
+            groups.pop(two, None)
+            groups[one] = group
+            home.update(dict.fromkeys(group, one))
+    return list(groups.values())
 
 
 def near_pairs(box, index, far):
@@ -241,42 +210,109 @@ def near_pairs(box, index, far):
     return index[np.concatenate(found)] if found else np.zeros((0, 2), int)
 
 
-def cut(ink, box, tall):
-    """Ways to part ink in two, left and right, where it is thinnest along a slanted line.
+def part(inks, boxes, tall, classify):
+    """Cuts what is too wide or too high where both halves read better.
 
-    Each is how much ink is cut, in widths of a stroke, and the halves as (ink, box).
+    Args:
+        inks: (h, w) float32 of 0 to 1 each.
+        boxes: (N, 4) of them: left, top, right, bottom.
+        tall: the usual longer side of a character.
+        classify: (n, 28, 28) uint8 → (n, 10) probabilities.
+
+    Returns:
+        Boxes (M, 4) and probabilities (M, 10) of the characters.
+    """
+    probabilities = read_ink(inks, classify)
+    width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    usual = np.median(width[height > 0.6 * tall]) if (height > 0.6 * tall).any() else tall / 2
+    done = []
+    todo = list(zip(inks, boxes, probabilities, strict=True))
+    for _ in range(4):  # four digits that touch need three cuts, but not always one after another
+        cuts, whole = [], []
+        for ink, box, p in todo:
+            ways = ways_to_cut(ink, box, p.max(), tall, usual)
+            if ways:
+                whole.append((ink, box, p))
+                cuts += [(len(whole) - 1, *way) for way in ways]
+            else:
+                done.append((box, p))
+        read = read_ink([half for way in cuts for half in way[1:4:2]], classify)
+        read = read.reshape(-1, 2, 10)
+        todo = []
+        worse = read.max(2).min(1)  # of the two halves
+        number = np.array([way[0] for way in cuts])
+        for n, (_, box, p) in enumerate(whole):
+            mine = np.flatnonzero(number == n)
+            best = mine[worse[mine].argmax()]
+            if worse[best] > (max(0.6, p.max() + 0.1) if p.max() < 0.9 else 0.9):
+                _, left, left_box, right, right_box = cuts[best]
+                todo += [(left, left_box, read[best, 0]), (right, right_box, read[best, 1])]
+            else:
+                done.append((box, p))
+        if not todo:
+            break
+    done += [(box, p) for _, box, p in todo]
+    boxes = np.array([box for box, _ in done]).reshape(-1, 4)
+    return boxes, np.array([p for _, p in done]).reshape(-1, 10)
+
+
+def ways_to_cut(ink, box, probability, tall, usual):
+    """Ways to cut ink that may be two digits: a list of (left, its box, right, its box).
+
+    Args:
+        ink: (h, w) float32 of 0 to 1.
+        box: of it: left, top, right, bottom.
+        probability: with which it reads as one digit.
+        tall: the usual longer side of a character.
+        usual: the usual width of one.
     """
     h, w = ink.shape
-    x = np.arange(w)
-    ways = []
+    # A network may be sure of two digits as one; two are wider than high, and touch at one place.
+    most = 2.2 if probability < 0.9 else 1.2 * (w > h > 0.6 * tall)
+    if not most:
+        return []
+    if w > max(1.4 * usual, 0.6 * tall, 0.7 * h):
+        return cut(ink, box, tall, most)
+    if h > 1.6 * tall:  # one above the other
+        ways = cut(np.ascontiguousarray(ink.T), box[[1, 0, 3, 2]], tall, most)
+        flip = [1, 0, 3, 2]
+        return [(a.T, a_box[flip], b.T, b_box[flip]) for a, a_box, b, b_box in ways]
+    return []
+
+
+def cut(ink, box, tall, most):
+    """Cuts ink in two, left and right, where it is thinnest along slanted lines.
+
+    At most `most` widths of a stroke are cut. The arguments and the result are as in `ways_to_cut`.
+    """
+    h, w = ink.shape
     mask = np.uint8(ink > 0.3)
-    stroke = 2 * mask.sum() / max(1, (mask - cv2.erode(mask, np.ones((3, 3), np.uint8))).sum())
-    least = max(3, int(0.15 * tall))
+    rim = mask - cv2.erode(mask, np.ones((3, 3), np.uint8))
+    stroke = 2 * mask.sum() / max(1, rim.sum())
+    least = max(3, int(0.15 * tall))  # a half is wider
+    x, y = np.arange(w), np.arange(h)
+    ways = []
     for slant in SLANTS:
-        shift = np.round((h / 2 - np.arange(h)) * slant).astype(int)  # of the cut in each row
-        columns = x[None] + shift[:, None]
-        valid = (columns >= 0) & (columns < w)
-        cost = np.where(valid, np.take_along_axis(mask, columns.clip(0, w - 1), 1), 0).sum(0)
-        middle = cost[least : w - least]
-        if not len(middle):
-            continue
-        smooth = cv2.blur(np.float32(middle[None]), (5, 1))[0]
-        # The two thinnest places that are not beside each other.
-        first = int(smooth.argmin())
-        rest = smooth.copy()
-        rest[max(0, first - least) : first + least] = np.inf
-        for at in {first, int(rest.argmin())}:
-            at += least
-            side = x[None] < at + shift[:, None]
+        shift = np.int32(np.round((h / 2 - y) * slant))[:, None]  # of the cut in each row
+        columns = x + shift  # (h, w)
+        inside = (columns >= 0) & (columns < w)
+        crossed = np.take_along_axis(mask, columns.clip(0, w - 1), 1) * inside
+        cost = cv2.blur(np.float32(crossed.sum(0)[None]), (5, 1))[0]
+        cost[:least] = cost[max(0, w - least) :] = np.inf
+        for _ in range(3):  # the thinnest places that are not beside each other
+            at = int(cost.argmin())
+            if not cost[at] < most * stroke:
+                break
+            cost[max(0, at - least) : at + least] = np.inf
+            side = x < at + shift
             halves = []
             for half in (ink * side, ink * ~side):
-                l, t, hw, hh = cv2.boundingRect(np.uint8(half > 0.25))
-                halves.append(
-                    (
-                        half[t : t + hh, l : l + hw],
-                        np.array([box[0] + l, box[1] + t, box[0] + l + hw, box[1] + t + hh]),
-                    )
-                )
-            if all(b[3] - b[1] > 0.35 * tall for _, b in halves):
-                ways.append((smooth[at - least] / stroke, halves))
+                left, top, width, height = cv2.boundingRect(np.uint8(half > 0.25))
+                if height < 0.35 * tall or height < 0.5 * h:
+                    break
+                halves.append(half[top : top + height, left : left + width])
+                left, top = left + box[0], top + box[1]
+                halves.append(np.array([left, top, left + width, top + height]))
+            else:
+                ways.append(tuple(halves))
     return ways

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from network import pen
+from network import cli, pen
+from network.files import whole_file
 
 KINDS = ("plain", "ruled", "squared", "boxed", "table", "words")
 FONTS = (cv2.FONT_HERSHEY_SCRIPT_SIMPLEX, cv2.FONT_HERSHEY_SCRIPT_COMPLEX, cv2.FONT_HERSHEY_SIMPLEX)
@@ -153,7 +154,7 @@ class _Line:
         """Numbers from the left to the right margin, the row rising, falling or waving a little."""
         rng, reach = self.rng, self.reach
         slope, wave, phase = rng.normal(0, 0.01), reach * rng.uniform(0, 0.12), rng.uniform(0, 6)
-        gap = reach * rng.uniform(0.2, 0.7)
+        gap = step = reach * rng.uniform(0.2, 0.7)
         x = left + rng.uniform(0, 0.2) * (right - left)
         while True:
             for _ in range(rng.integers(1, 7)):
@@ -255,7 +256,8 @@ def _photograph(sheet, rng):
     corners = np.float32([[-w, -h], [w, -h], [w, h], [-w, h]]) / 2
     turned = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     seen = corners @ turned.T * shrink + rng.normal(0, 0.012 * h, (4, 2)) + (w / 2, h / 2)
-    move = cv2.getPerspectiveTransform(np.float32(corners + (w / 2, h / 2)), np.float32(seen))
+    frame = corners + np.float32([w / 2, h / 2])
+    move = cv2.getPerspectiveTransform(frame, np.float32(seen))
     if edges:
         table = np.float32(rng.uniform(20, 150) * rng.uniform(0.6, 1, 3))
         wood = cv2.resize(np.float32(rng.normal(1, 0.08, (h // 8, 1))), (w, h))
@@ -291,3 +293,35 @@ def _moved(boxes, move):
     corners = cv2.perspectiveTransform(np.float32(corners), move).reshape(-1, 4, 2)
     low, high = corners.min(1), corners.max(1)
     return np.int32(np.round(np.concatenate([low, high - low], 1)))
+
+
+def shipped():
+    """Draws the pages that ship in data/pages, the same at each call.
+
+    Yields:
+        The file's name, the picture (H, W, 3) uint8 RGB, and its rows as texts.
+    """
+    for seed, kind in enumerate(KINDS):
+        page = draw_page(np.random.default_rng([23, seed]), kind, size=(720, 960), rows=4)
+        if kind == "table":  # held wrongly
+            page.picture = np.rot90(page.picture)
+        yield f"{kind}.jpg", page.picture, page.rows
+
+
+def main():
+    """Draws the shipped pages again, with their readings beside."""
+    folder = cli.HOME / "data" / "pages"
+    table = "file\treading, row by row\n"
+    for name, picture, rows in shipped():
+        bgr = np.ascontiguousarray(picture[..., ::-1])
+        _, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 85])
+        with whole_file(folder / name) as file:
+            file.write(jpeg.tobytes())
+        table += f"{name}\t{' / '.join(rows)}\n"
+    with whole_file(folder / "readings.tsv") as file:
+        file.write(table.encode())
+    print(f"pages written: {cli.short(folder)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -74,7 +74,7 @@ def draw_page(picture, reading):
 
 
 def scale_of(picture, reading):
-    """By how much the figure is smaller than the picture: characters stay readable, up to a size."""
+    """The figure's size as a share of the picture's: characters stay readable, up to `SIDES`."""
     tall = np.median([character.box[3] for row in reading.rows for character in row])
     side = max(picture.shape[:2])
     return min(max(SIDES[0] / side, min(READABLE / tall, SIDES[1] / side)), 1)

@@ -4,23 +4,31 @@ import cv2
 import numpy as np
 
 WORK = 6_000_000  # pixels; larger pictures are shrunk to it
+THIN, WIDE = 1 / 14, 1 / 4  # of the picture's longer side: strokes are thinner
 
 
-def page_ink(picture):
+def shrunk(image, scale):
+    """An image made smaller by a factor, if that is below 1."""
+    if scale >= 1:
+        return image
+    size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def page_ink(picture, reach):
     """How much darker each pixel is than the paper around it; what is not paper has no ink.
 
     Args:
         picture: (H, W, 3) uint8 RGB.
+        reach: strokes are thinner than this share of the picture's longer side.
 
     Returns:
         (H, W) uint8: 0 for paper, 255 for black on white; and the least that stands out from the
         paper's noise, on that scale.
     """
     h, w = picture.shape[:2]
-    small = min(1, 500 / max(h, w))
-    size = max(1, round(w * small)), max(1, round(h * small))
-    given = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    k = max(size) // 14 | 1
+    given = shrunk(picture, 500 / max(h, w))
+    k = int(max(given.shape) * reach) | 1
     # Closing fills what is darker and narrower than k, and leaves the edges of wider things.
     paper = cv2.morphologyEx(cv2.medianBlur(given, 3), cv2.MORPH_CLOSE, np.ones((k, k), np.uint8))
     sheet = sheet_in(paper, given)
@@ -33,7 +41,7 @@ def page_ink(picture):
     sample = np.float32(ink[::step, ::step][sheet[::step, ::step] > 0])
     base = np.median(sample)
     noise = 1.48 * np.median(np.abs(sample - base))
-    return cv2.subtract(ink, float(base)) * sheet, max(5 * noise, 16), sheet
+    return cv2.subtract(ink, float(base)) * sheet, max(5 * noise, 16)
 
 
 def sheet_in(paper, picture):
@@ -62,8 +70,9 @@ def sheet_in(paper, picture):
     for k in np.flatnonzero(size > 0.004 * h * w):
         other, rough = look(k)
         ratio = other / np.maximum(colour, 1)
-        shade = ratio.min() > 0.25 and ratio.max() < 1.15 and np.ptp(ratio) < 0.12
-        same[k] |= shade and rough < 2 * plain + 0.002
+        # A shadow has the paper's colour and its grain; of a table's one may be alike, not both.
+        unlike = 10 * np.ptp(ratio) / max(ratio.mean(), 0.01) + rough / (plain + 0.002)
+        same[k] |= unlike < 2.2
     # What lies between parts of the sheet is sheet; what lies between it and the frame is not.
     sheet = np.pad(np.uint8(same[label]), 21)
     sheet = cv2.morphologyEx(sheet, cv2.MORPH_CLOSE, np.ones((21, 21), np.uint8))[21:-21, 21:-21]
@@ -80,11 +89,9 @@ def long_parts(mask):
     Returns (H, W) uint8, a part of the mask with all that is connected to such things.
     """
     h, w = mask.shape
-    small = min(1, 1000 / max(h, w))
-    shrunk = cv2.resize(mask * 255, None, fx=small, fy=small, interpolation=cv2.INTER_AREA)
-    shrunk = np.uint8(shrunk > 40)
-    _, label, boxes, _ = cv2.connectedComponentsWithStats(shrunk)
-    wide = (boxes[:, 2] > 0.25 * shrunk.shape[1]) | (boxes[:, 3] > 0.25 * shrunk.shape[0])
+    small = np.uint8(shrunk(mask * 255, 1000 / max(h, w)) > 40)
+    _, label, boxes, _ = cv2.connectedComponentsWithStats(small)
+    wide = (boxes[:, 2] > 0.25 * small.shape[1]) | (boxes[:, 3] > 0.25 * small.shape[0])
     wide[0] = False
     part = cv2.dilate(np.uint8(wide)[label], np.ones((3, 3), np.uint8))
     return mask & cv2.resize(part, (w, h), interpolation=cv2.INTER_NEAREST)
@@ -136,7 +143,6 @@ def lines_in(mask, across):
 
     Where a stroke crosses a line the mask is thick, and is no part of it.
     """
-    h, w = mask.shape
     length = max(60, across)
     # Lines may bend a little: look at three rows at once.
     filled = cv2.dilate(mask, np.ones((5, 1), np.uint8))
@@ -144,11 +150,12 @@ def lines_in(mask, across):
     core = np.uint8(run > 0.93)
     if not core.any():
         return core
-    core = np.uint8(cv2.boxFilter(core, cv2.CV_32F, (length, 1), normalize=False) > 0)
+    core = cv2.dilate(core, np.ones((1, int(1.15 * length)), np.uint8))
     core &= mask
     # How thick lines are: the usual height of what was found.
     tall = cv2.boxFilter(mask, cv2.CV_32F, (1, 15), normalize=False)
     thick = int(np.percentile(tall[core > 0], 40) * 1.4 + 2)
+    thick = min(thick, int(0.004 * max(mask.shape)) + 4)  # the stem of a large 1 is no line
     strokes = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((thick, 1), np.uint8))
     return core & ~strokes
 

@@ -17,16 +17,19 @@ import torch
 from network import photos
 from network.pages import ink as inks
 from network.pages.characters import (
-    Characters,
     find_pieces,
+    hull_of_each,
+    join,
     longer_side,
     own_ink,
+    part,
     turn_boxes,
     usual_size,
 )
+from network.pages.rows import find_rows, first_of_numbers, words_doubted
 from network.training import predict
 
-SURE = 0.5  # below this probability a mark is perhaps no digit
+LIKELY = 0.5  # below this probability a mark is perhaps no digit
 
 
 @dataclass
@@ -46,72 +49,111 @@ class Reading:
     texts: list  # each row as text, numbers parted by a space
     turn: int  # degrees, clockwise, by which the picture was turned to be read
 
+    def count_digits(self):
+        """How many characters are digits."""
+        return sum(character.answer != "?" for row in self.rows for character in row)
 
-def read_page(picture, network, device, turn=None):
+
+def read_page(picture, network, device, turn=None, doubt_limit=None):
     """Reads all digits in a picture.
 
     Args:
         picture: (H, W, 3) uint8 RGB.
         network: the digit network, on `device`.
         turn: degrees clockwise by which the picture is turned first; as reads best, by default.
+        doubt_limit: the entropy, in nats, above which a mark is perhaps no digit, as weights of
+            mnist_train.py have it; without, a digit's probability below `LIKELY` says so.
 
     Returns:
         A `Reading`; its rows are empty where there is nothing that could be a digit.
     """
-    height, width = picture.shape[:2]
-    scale = min(1, (inks.WORK / (height * width)) ** 0.5)
-    if scale < 1:
-        size = round(width * scale), round(height * scale)
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    ink, least, sheet = inks.page_ink(picture)
-    mask = np.uint8(ink > least)
-    lines = inks.long_parts(mask)
-    angle = inks.lean(lines) if lines.any() else 0
-    move = np.eye(3)  # from the picture to where it is read
-    if angle:
-        move[:2] = inks.rotation(ink.shape, angle)
-        ink, lines = inks.rotate(ink, angle), inks.rotate(lines, angle)
-        mask = np.uint8(ink > least)
-    if lines.any():
-        lines = inks.lines_of(lines)
-        ink = ink * (1 - lines)
-        mask = np.uint8(ink > least)
-    pieces = find_pieces(ink, mask, lines)
+
+    def classify(images):
+        return predict(network, torch.from_numpy(images).to(device)).exp().cpu().numpy()
+
+    # Dark ink of usual pens; if that makes no sense, light ink, and strokes that are very wide.
+    best = None
+    for reach in (inks.THIN, inks.WIDE):
+        for shown in (picture, 255 - picture):
+            reading = read_dark_ink(shown, reach, classify, turn, doubt_limit)
+            digits, marks = reading.count_digits(), sum(map(len, reading.rows))
+            if digits > marks / 2:
+                return reading
+            if best is None or digits > best.count_digits():
+                best = reading
+    return best
+
+
+def read_dark_ink(picture, reach, classify, turn, doubt_limit):
+    """Reads digits that are darker than the paper, their strokes thinner than `reach`.
+
+    `classify` makes (n, 28, 28) uint8 → (n, 10) probabilities; all else is as in `read_page` and
+    `page_ink`.
+    """
+    pieces, back = pieces_of(picture, reach)
     if not len(pieces.box):
         return Reading([], [], turn or 0)
     tall = usual_size(pieces)
-
-    def classify(images):
-        log = predict(network, torch.from_numpy(np.stack(images)).to(device))
-        return log.exp().cpu().numpy()
-
     if turn is None:
         turn = best_turn(pieces, tall, classify)
     pieces = pieces.turned(turn)
-    characters = Characters(pieces, classify, tall)
-    characters.join()
-    found = characters.part()
-    if not found:
-        return Reading([], [], turn)
-    boxes = np.array([box for _, box in found])
-    probability = classify([photos.fit(own) for own, _ in found])
-    rows = find_rows(boxes, tall)
-    # Back to the picture as given.
-    given = turn_boxes(boxes, pieces.ink.shape, (360 - turn) % 360)
-    left, top, right, bottom = given.T
+    groups = join(pieces, tall, classify)
+    whole = hull_of_each(pieces.box, groups)
+    boxes, probability = part([own_ink(pieces, g) for g in groups], whole, tall, classify)
+    doubt = probability.max(1) < LIKELY
+    if doubt_limit:
+        doubt = -(probability * np.log(probability.clip(1e-9))).sum(1) > doubt_limit
+    # Dots, dashes and commas are passed over.
+    kept = ~doubt | (boxes[:, 3] - boxes[:, 1] > 0.4 * tall)
+    boxes, probability, doubt = boxes[kept], probability[kept], doubt[kept]
+    answers = np.where(doubt, "?", probability.argmax(1).astype(str))
+
+    turned_back = turn_boxes(boxes, pieces.ink.shape, (360 - turn) % 360)
+    given = boxes_in_picture(turned_back, back, picture.shape[:2])
+    rows, texts = [], []
+    for row in find_rows(boxes, tall):
+        first = first_of_numbers(boxes[row], tall)
+        marks = words_doubted(answers[row], first)
+        sure = probability[row].max(1)
+        texts.append("".join(np.where(first, " ", "").astype(object) + marks))
+        values = zip(marks.tolist(), sure.tolist(), given[row].tolist(), strict=True)
+        rows.append([Character(mark, p, tuple(box)) for mark, p, box in values])
+    return Reading(rows, texts, turn)
+
+
+def pieces_of(picture, reach):
+    """A page's pieces, its lines laid flat, and the affine matrix (2, 3) back to the picture."""
+    height, width = picture.shape[:2]
+    scale = min(1, (inks.WORK / (height * width)) ** 0.5)
+    picture = inks.shrunk(picture, scale)
+    ink, least = inks.page_ink(picture, reach)
+    lines = inks.long_parts(np.uint8(ink > least))
+    move = np.eye(2, 3)
+    if lines.any():
+        angle = inks.lean(lines)
+        if angle:
+            move = inks.rotation(ink.shape, angle)
+            ink, lines = inks.rotate(ink, angle), inks.rotate(lines, angle)
+        lines = inks.lines_of(lines)
+        ink = ink * (1 - lines)
+    back = cv2.invertAffineTransform(move) / scale
+    return find_pieces(ink, np.uint8(ink > least), lines), back
+
+
+def boxes_in_picture(boxes, back, shape):
+    """Boxes (N, 4), left, top, right, bottom, as x, y, width, height in the picture as given.
+
+    Args:
+        boxes: where the page was read.
+        back: the affine matrix (2, 3) from there to the picture.
+        shape: the picture's height and width.
+    """
+    left, top, right, bottom = boxes.T
     corners = np.stack([left, top, right, top, right, bottom, left, bottom], 1).reshape(-1, 4, 2)
-    corners = (corners @ np.linalg.inv(move)[:2, :2].T + np.linalg.inv(move)[:2, 2]) / scale
+    corners = corners @ back[:, :2].T + back[:, 2]
     low = corners.min(1).round().astype(int).clip(0)
-    high = corners.max(1).round().astype(int).clip(None, (width, height))
-    given = np.concatenate([low, high - low], 1)
-    best = probability.max(1)
-    answers = np.where(best >= SURE, probability.argmax(1).astype(str), "?")
-    marks = [
-        Character(str(answer), float(p), tuple(map(int, box)))
-        for answer, p, box in zip(answers, best, given, strict=True)
-    ]
-    texts = [spaced(answers[row].tolist(), boxes[row], tall) for row in rows]
-    return Reading([[marks[k] for k in row] for row in rows], texts, turn)
+    high = corners.max(1).round().astype(int).clip(None, shape[::-1])
+    return np.concatenate([low, high - low], 1)
 
 
 def best_turn(pieces, tall, classify):
@@ -121,70 +163,8 @@ def best_turn(pieces, tall, classify):
     bodies = np.random.default_rng(0).permutation(bodies)[:80]
     own = [own_ink(pieces, [k]) for k in bodies]
     images = [photos.fit(np.rot90(x, -quarter)) for quarter in range(4) for x in own]
-    best = np.log(classify(images).max(1).clip(0.1)).reshape(4, -1).sum(1)
+    best = np.log(classify(np.stack(images)).max(1).clip(0.1)).reshape(4, -1).sum(1)
     # As given, unless another way is clearly better.
     if best.max() - best[0] < 2 + 0.05 * len(bodies):
         return 0
     return 90 * int(best.argmax())
-
-
-def find_rows(boxes, tall):
-    """Rows of indices, from top to bottom, each from left to right."""
-    x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
-    slope = row_slope(x, y, tall)
-    y = y - slope * x
-    rows, last = [], np.empty(0)
-    for k in np.argsort(x):
-        if len(rows):
-            far = np.abs(last - y[k])
-            n = far.argmin()
-            if far[n] < 0.55 * tall:
-                rows[n].append(k)
-                last[n] = np.mean(y[rows[n][-3:]])
-                continue
-        rows.append([k])
-        last = np.append(last, y[k])
-    return joined_rows([np.array(row) for row in rows], boxes, y, tall)
-
-
-def joined_rows(rows, boxes, y, tall):
-    """Rows at the same height become one, unless their characters are in each other's way."""
-    rows = sorted(rows, key=lambda row: y[row].mean())
-    joined = []
-    for row in rows:
-        if joined and y[row].mean() - y[joined[-1]].mean() < 0.6 * tall:
-            a, b = boxes[joined[-1]][:, None], boxes[row]
-            shared = np.minimum(a[..., 2], b[:, 2]) - np.maximum(a[..., 0], b[:, 0])
-            narrow = np.minimum(a[..., 2] - a[..., 0], b[:, 2] - b[:, 0])
-            if not (shared > 0.5 * narrow).any():
-                both = np.concatenate([joined[-1], row])
-                joined[-1] = both[np.argsort(boxes[both, 0] + boxes[both, 2])]
-                continue
-        joined.append(row)
-    return joined
-
-
-def row_slope(x, y, tall):
-    """How much rows fall from left to right, per pixel: the median between close neighbours."""
-    if len(x) < 3:
-        return 0
-    x, y = x[:1500], y[:1500]
-    dx, dy = x - x[:, None], y - y[:, None]
-    near = (dx > 0.3 * tall) & (np.abs(dy) < 0.35 * dx) & (np.abs(dy) < 0.6 * tall)
-    dx[~near] = np.inf
-    best = dx.argmin(1)
-    has = np.isfinite(dx.min(1))
-    if has.sum() < 2:
-        return 0
-    i = np.flatnonzero(has)
-    return float(np.median(dy[i, best[i]] / dx[i, best[i]]))
-
-
-def spaced(answers, boxes, tall):
-    """A row's answers as text, with a space where a gap parts numbers."""
-    gaps = boxes[1:, 0] - boxes[:-1, 2]
-    usual = np.median(gaps) if len(gaps) else 0
-    text = answers[0]
-    for gap, answer in zip(gaps, answers[1:], strict=True):
-        text += " " * int(gap > max(1.7 * usual, 0) + 0.4 * tall) + answer
-    return text

@@ -16,11 +16,12 @@ from network.pictures import image_files, read_image
 NO_DIGITS = "there are no digits in the picture; write larger, darker or in better light"
 
 
-def read_pages(network, device, options):
+def read_pages(network, doubt_limit, device, options):
     """Reads the pictures that were named; returns the exit status and the paths of what it wrote.
 
     Args:
         network: the digit network, on `device`.
+        doubt_limit: as in `read_page`.
         options: .pictures (else those in data/pages), .turn, .json, .figures_dir.
     """
     paths = image_files(options.pictures or [cli.short(cli.HOME / "data" / "pages")])
@@ -31,7 +32,7 @@ def read_pages(network, device, options):
         truth = true_reading(path)
         try:
             picture = read_image(path)
-            reading = read_page(picture, network, device, options.turn)
+            reading = read_page(picture, network, device, options.turn, doubt_limit)
             digits = re.sub(r"\D", "", "".join(reading.texts))
             if truth is not None:
                 good = max(0, len(truth) - edits(truth, digits))

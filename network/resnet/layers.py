@@ -19,7 +19,7 @@ from network.cli import notice, short
 from network.datasets import downloading
 from network.files import Problem
 from network.model import parameter_count
-from network.weights import read_weights
+from network.weights import find_state, read_weights
 
 MODELS = "resnet18", "resnet34", "resnet50", "resnet101", "resnet152"
 REPORTS = "resnet50"  # the report's choice
@@ -112,8 +112,8 @@ def read_first_layer(path, model, learned=None):
     """Reads the first layer from a file.
 
     Args:
-        path: a state_dict of a ResNet, bare or under the key "state_dict" or "model", or what
-            network/resnet/learn.py leaves: the first layer alone.
+        path: a state_dict of a ResNet, bare or among other things, or what network/resnet/learn.py
+            leaves: the first layer alone.
         model: one of MODELS that it must be of, or None for any.
         learned: the name of the data set, if it is known from elsewhere.
 
@@ -126,13 +126,11 @@ def read_first_layer(path, model, learned=None):
     facts = content if isinstance(content, dict) else {}
     # The first layer alone, beside what says whose it is; else a whole state_dict.
     alone = "conv1.weight" in facts and isinstance(facts.get("model"), str)
-    nested = (facts[key] for key in ("state_dict", "model") if isinstance(facts.get(key), dict))
-    state = next(nested, facts)
-    weights = {str(name): value for name, value in state.items() if torch.is_tensor(value)}
-    first = weights.get("conv1.weight", torch.empty(0))
     if alone:
-        fits = [name for name in MODELS if name == facts["model"] and first.shape == SHAPE]
+        weights, name = {"conv1.weight": facts["conv1.weight"]}, facts["model"]
+        fits = [name] if name in MODELS and _shapes(weights) == {"conv1.weight": SHAPE} else []
     else:
+        weights = find_state(content) or {}
         fits = [name for name in MODELS if _shapes(weights) == _shapes(empty(name).state_dict())]
     if not fits:
         raise Problem(f"{path} holds no weights of a ResNet; choose some of {', '.join(MODELS)}")
@@ -143,6 +141,7 @@ def read_first_layer(path, model, learned=None):
     try:
         mean = torch.tensor(facts.get("mean", MEAN), dtype=torch.float32).reshape(3)
         std = torch.tensor(facts.get("std", STD), dtype=torch.float32).reshape(3)
+        first = weights["conv1.weight"].float()
         numbers = [*weights.values(), mean, 1 / std]
         finite = all(value.isfinite().all() for value in numbers)
     except (TypeError, ValueError, RuntimeError):  # mean and std may be anything
@@ -166,7 +165,7 @@ def read_first_layer(path, model, learned=None):
         words=words,
         suffix=suffix,
         details=", ".join(details),
-        filters=first.float().numpy(),
+        filters=first.numpy(),
         mean=mean.numpy(),
         std=std.numpy(),
     )

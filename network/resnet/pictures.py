@@ -10,7 +10,7 @@ import torch
 from torchvision.datasets import CIFAR10
 from tqdm import tqdm
 
-from network.cli import notice
+from network import cli
 from network.datasets import PLACES, find_or_download
 from network.files import Problem
 from network.pictures import image_files, read_image, thumbnail
@@ -115,7 +115,7 @@ def find_picture(path, data_dir):
     """
     if path:
         pixels = read_image(path)
-        words, suffix = "the picture", "_own"
+        words, suffix = "the picture", cli.suffix(path)
     else:
         try:
             pixels = CIFAR10(data_dir, train=False).data[0]
@@ -128,5 +128,5 @@ def find_picture(path, data_dir):
         words, suffix = CAT, ""
     height, width = pixels.shape[:2]
     if max(height, width) > LONGEST:
-        notice(f"{words} is scaled down from {width}×{height} pixels")
+        cli.notice(f"{words} is scaled down from {width}×{height} pixels")
     return Picture(thumbnail(pixels, LONGEST), words, suffix)
