@@ -289,7 +289,7 @@ def scanned(ink, rng):
     size = max(8, round(w * scale * width)), max(8, round(h * scale))
     ink = cv2.resize(ink, size, interpolation=cv2.INTER_AREA)
     if rng.random() < 0.3:
-        ink = np.float32(ink > ink.max() / 2)
+        ink = np.float32(ink > ink.max() * rng.uniform(0.15, 0.6))
     return np.pad(ink, 2)
 
 
