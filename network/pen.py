@@ -46,11 +46,9 @@ def _read_strokes(name):
 
 
 # See these files for what they mean.
-SKELETONS = (
-    _read_strokes("strokes_digits.txt")
-    | _read_strokes("strokes_letters.txt")
-    | _read_strokes("strokes_others.txt")
-)
+_OF_LETTERS = _read_strokes("strokes_letters.txt")
+SKELETONS = _read_strokes("strokes_digits.txt") | _OF_LETTERS | _read_strokes("strokes_others.txt")
+ALPHABET = tuple(_OF_LETTERS)  # alpha to omega
 
 # The colours of pens, RGB: black, two blues, red, pencil.
 PENS = ((30, 30, 35), (35, 45, 120), (20, 60, 90), (120, 30, 40), (90, 90, 95))
@@ -190,7 +188,9 @@ def _written(strokes, hand, rng):
     curve = np.clip(curve, 0, None) ** np.exp(rng.normal(0, 0.2 * hand.swing, 2))
     # Two slow waves bend the whole.
     waves, phases = rng.normal(0, 0.55, (2, 2)), rng.uniform(0, 2 * np.pi, 2)
-    curve = curve + np.sin(2 * np.pi * curve @ waves + phases) @ rng.normal(0, 0.05 * hand.swing, (2, 2))
+    curve = curve + np.sin(2 * np.pi * curve @ waves + phases) @ rng.normal(
+        0, 0.05 * hand.swing, (2, 2)
+    )
     # Proportions, slant, and the angle at which the paper lies.
     turn = rng.normal(0, 0.12)
     shape = np.array([[hand.aspect, -hand.slant], [0, 1]])
