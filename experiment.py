@@ -1,13 +1,10 @@
-"""Task 4: vary the network, weigh the hypotheses.
+"""Task 4: vary the network, test the hypotheses.
 
 Three dimensions of one baseline are varied one at a time, each setting with several seeds. Leaves
 models/experiment.jsonl, models/experiment_network.pth and the figures 4.
 """
 
 import argparse
-import contextlib
-import itertools
-import math
 import os
 import sys
 from dataclasses import asdict, replace
@@ -17,7 +14,7 @@ from network import cli
 
 def parse_options():
     parser = cli.Parser(
-        "Task 4: varies filters, dropout and batch size of the report's network, and weighs the "
+        "Task 4: varies filters, dropout and batch size of the report's network, and tests the "
         "report's hypotheses. A run that was stopped goes on where it was. Trials run on the CPU, "
         "one thread each."
     )
@@ -78,84 +75,90 @@ if __name__ == "__main__":
     options = parse_options()
 
 with cli.loading():  # takes seconds, too long for --help or a mistyped option
-    import numpy as np
     import torch
     from tqdm import tqdm
 
-    from network.experiment import hypotheses, trials
-    from network.experiment.hypotheses import accuracy, cpu_seconds, mean_interval, wall_seconds
-    from network.experiment.trials import Trial
-    from network.files import Problem
+    from network.experiment import report, trials
+    from network.experiment.hypotheses import cpu_seconds
+    from network.experiment.report import count_of, mean_accuracy
+    from network.experiment.results import Results, identity, split
+    from network.experiment.settings import Settings, describe, in_order
+    from network.experiment.statistics import binomial_interval
+    from network.files import Problem, require_writable
     from network.model import MyNetwork, save_network
+    from network.training import predict
     from network.weights import load_network, set_aside_better
 
 # Data sets and figures are imported where they are used: this file is read by every worker
 # process, which needs neither.
 
-BASELINE = Trial()
-DIMENSIONS = {"filters": "filters", "dropout": "dropout", "batch_size": "batch size"}
-
 
 def main(options):
-    if options.device not in ("auto", "cpu"):
-        raise Problem(
-            f"trials run on the CPU, one thread each, so that their times can be compared; leave "
-            f"--device {options.device} out"
-        )
-    from network import datasets
+    from network import datasets, plots
+    from network.experiment import figures
 
+    require_writable(options.models_dir, options.figures_dir)
     dataset = datasets.find_fashion_or_digits(options.dataset, options.data_dir)
     training = datasets.load(dataset, options.data_dir, train=True)
     test = datasets.load(dataset, options.data_dir, train=False)
-    data = trials.split(training, test, options.train_size)
-    run = trials.run_identity(dataset, data, options.epochs)
-    results = trials.Results(options.models_dir / "experiment.jsonl", run, options.fresh)
-    settings = choose_settings(options)
+    data = split(training, test, options.train_size)
+    run = identity(dataset, data, options.epochs)
+    results = Results(options.models_dir / "experiment.jsonl", run, options.fresh)
+    if results.of_other_code:
+        cli.notice(
+            f"NOTICE: {count_of(results.of_other_code, 'trial')} of other code or another torch "
+            f"in {cli.short(results.path)} are left alone"
+        )
+    settings = Settings(options.filters, options.dropout, options.batch_size)
+    wanted = settings.choose(options.scale_lr, options.grid)
     seeds = range(options.seed, options.seed + options.seeds)
     print(
         f"{dataset}: {run['train_images']:,} images to learn from, {run['validation_images']:,} "
         f"held out to validate on, {run['test_images']:,} to test; "
         f"{count_of(options.epochs, 'epoch')}\n"
-        f"{count_of(len(settings), 'setting')}, {count_of(options.seeds, 'seed')} each; settings "
+        f"{count_of(len(wanted), 'setting')}, {count_of(options.seeds, 'seed')} each; settings "
         "that several dimensions share are run once",
         flush=True,
     )
-    # All settings once, then with the next seed: what slows the machine for a while slows all of
-    # them. What takes longest goes first: at the end nobody waits long for the last one.
-    wanted = [replace(setting, seed=seed) for seed in seeds for setting in settings]
-    wanted.sort(key=lambda t: (t.seed, t.batch_size, -t.filters))
     with place_of_trials(options, data) as place:
-        failed = complete(wanted, results, place)
-        found = {s: finished for s in settings if (finished := of_setting(s, seeds, results))}
+        failed = complete(in_order(wanted, seeds), results, place)
+        found = {s: finished for s in wanted if (finished := results.of_setting(s, seeds))}
         if not found:
-            raise Problem(f"all {len(wanted)} trials failed; mend what is said above and run again")
-        dimensions = {
-            name: {getattr(s, name): found[s] for s in along(name, options) if s in found}
-            for name in DIMENSIONS
-        }
-        show(found, dimensions, options)
-        failed += retrain(choose_best(found), results, place, options, training)
-    paths = draw(found, dimensions, options, dataset)
+            raise Problem("all trials failed; mend what is said above and run again")
+        dimensions = settings.dimensions(found)
+        scaled = settings.scaled(found) if options.scale_lr else {}
+        ones = {s: found[s] for s in settings.choose(options.scale_lr) if s in found}
+        report.print_table(ones, options.seeds)
+        report.print_hypotheses(dimensions, options.seeds)
+        if options.scale_lr:
+            report.print_scaled(dimensions["batch_size"], scaled)
+        if options.grid:
+            combined = {s: found[s] for s in settings.combinations() if s in found}
+            report.print_grid(combined, dimensions, options.seeds)
+        best = choose_best(found)
+        failed += retrain(best, results, place, options, training)
+    of = (
+        f"{dataset}, {count_of(run['train_images'], 'image')}, {count_of(options.seeds, 'seed')}, "
+        f"{count_of(options.epochs, 'epoch')}"
+    )
+    drawn = figures.draw_all(found, dimensions, scaled, of)
+    if options.grid:
+        drawn["4_grid"] = figures.grid(found, settings, of)
+    if not failed:
+        network, _ = load_network(network_path(options))
+        answers = predict(network, test.images).argmax(1)
+        classes = len(test.class_names)
+        counts = torch.bincount(classes * test.labels + answers, minlength=classes**2)
+        counts = counts.reshape(classes, classes).numpy()
+        report.print_confused(counts, test.class_names)
+        wrong = f"{counts.sum() - counts.trace():,} mistakes in {len(test.labels):,} test images"
+        title = f"{describe(best)}, retrained: {wrong} of {dataset}"
+        drawn["4_confusion"] = plots.confusion(counts, test.class_names, title)
+    paths = [options.figures_dir / f"{name}.png" for name in drawn]
+    for path, figure in zip(paths, drawn.values(), strict=True):
+        plots.save(figure, path)
     cli.print_files([results.path, network_path(options), *paths])
     return 1 if failed else 0
-
-
-def show(found, dimensions, options):
-    """Prints the tables and the hypotheses."""
-    combined = {s: r for s, r in found.items() if s.learning_rate == BASELINE.learning_rate}
-    ones = [s for name in DIMENSIONS for s in along(name, options)]
-    ones = [BASELINE, *ones, *(s for s in found if s not in combined)]
-    print_table({s: found[s] for s in dict.fromkeys(ones) if s in found}, options.seeds)
-    if options.grid:
-        print("\nall combinations, ranked by validation accuracy:")
-        ranked = sorted(combined, key=lambda s: -np.mean([accuracy(r) for r in found[s]]))
-        print_table({setting: found[setting] for setting in ranked}, options.seeds)
-    print("\naccuracies below are on the validation images, ± is a 95 % interval over seeds")
-    for number, hypothesis in enumerate(hypotheses.weigh(dimensions), 1):
-        print_hypothesis(number, hypothesis, options.seeds)
-    if options.scale_lr:
-        scaled = {s.batch_size: found[s] for s in scaled_rates(options) if s in found}
-        print_scaled(dimensions["batch_size"], scaled)
 
 
 def place_of_trials(options, data):
@@ -165,42 +168,6 @@ def place_of_trials(options, data):
     return trials.Processes(options.workers, data, options.epochs)
 
 
-def along(dimension, options):
-    """The settings along one dimension: the baseline in all else."""
-    return [replace(BASELINE, **{dimension: value}) for value in getattr(options, dimension)]
-
-
-def scaled_rates(options):
-    """The settings along the batch size with the learning rate in proportion to it."""
-    return [
-        replace(s, learning_rate=s.learning_rate * s.batch_size / BASELINE.batch_size)
-        for s in along("batch_size", options)
-    ]
-
-
-def choose_settings(options):
-    """All settings to run, each once."""
-    settings = [BASELINE]
-    for dimension in DIMENSIONS:
-        settings += along(dimension, options)
-    if options.scale_lr:
-        settings += scaled_rates(options)
-    if options.grid:
-        product = itertools.product(options.filters, options.dropout, options.batch_size)
-        settings += [Trial(*values) for values in product]
-    return list(dict.fromkeys(settings))
-
-
-def of_setting(setting, seeds, results):
-    """The results of a setting's seeds, as far as there are any, each with its "seed"."""
-    trials_of_setting = {seed: replace(setting, seed=seed) for seed in seeds}
-    return [
-        {**results.finished[trial], "seed": seed}
-        for seed, trial in trials_of_setting.items()
-        if trial in results.finished
-    ]
-
-
 def complete(wanted, results, place, keep_weights=None):
     """Runs those trials that have no result yet; returns how many failed."""
     todo = [trial for trial in wanted if trial not in results.finished]
@@ -208,13 +175,11 @@ def complete(wanted, results, place, keep_weights=None):
     if done:
         print(f"{done} of {len(wanted)} trials have run before", flush=True)
     bar = tqdm(
-        total=len(wanted),
-        initial=done,
-        **{"desc": "trials", "unit": " trials", "leave": False, "disable": None},
+        total=len(wanted), initial=done, desc="trials", unit=" trials", leave=False, disable=None
     )
     try:
-        with bar, contextlib.closing(trials.run_all(todo, place)) as ending:
-            for trial, outcome in ending:
+        with bar:
+            for trial, outcome in trials.run_all(todo, place):
                 bar.update()
                 if isinstance(outcome, Exception):
                     reason = " ".join(f"{type(outcome).__name__}: {outcome}".split())
@@ -241,87 +206,12 @@ def complete(wanted, results, place, keep_weights=None):
     return len(wanted) - done
 
 
-def print_table(rows, seeds):
-    """Settings with what was measured, one line each.
-
-    Args:
-        rows: for each setting the results of its seeds.
-        seeds: how many there should be.
-    """
-    print(
-        "\nfilters  dropout  batch    rate    validation accuracy      test  CPU s/epoch      "
-        "wall s/epoch  seeds"
-    )
-    for setting, found in rows.items():
-        best, half = mean_interval([accuracy(result) for result in found])
-        test = np.mean([result["test_accuracy"] for result in found])
-        seconds, seconds_half = mean_interval([cpu_seconds(result) for result in found])
-        wall = np.mean([wall_seconds(result) for result in found])
-        few = "" if len(found) == seeds else f" of {seeds}"
-        print(
-            f"{setting.filters:7}  {setting.dropout:7g}  {setting.batch_size:5}  "
-            f"{setting.learning_rate:6g}    {best:7.2%} {plus_minus(100 * half):9}  {test:9.2%}  "
-            f"{seconds:6.2f} {plus_minus(seconds_half):9}  {wall:9.2f}  {len(found):5}{few}"
-            + ("  baseline" if setting == BASELINE else "")
-        )
-
-
-def count_of(number, noun):
-    """A number with its noun, "1 seed" or "3 seeds"."""
-    return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
-def plus_minus(half):
-    """Half the width of an interval as text; nothing where there is none."""
-    return f"± {half:.2f}" if math.isfinite(half) else ""
-
-
-def print_hypothesis(number, hypothesis, seeds):
-    """A hypothesis, the quantities that were measured for it, and its verdict."""
-    print(f"\nhypothesis {number}: {hypothesis.text}")
-    for part in hypothesis.parts:
-        verdict = "" if part.estimate is None else f": {part.verdict}"
-        print(f"  {part}{verdict}")
-    print(f"  verdict: {hypothesis.verdict} at {count_of(seeds, 'seed')}")
-
-
-def print_scaled(fixed, scaled):
-    """How much of what large batches lose comes back with a learning rate in proportion.
-
-    Args:
-        fixed, scaled: for each batch size the results of its seeds, at the baseline's rate and at
-            one in proportion to the batch.
-    """
-    print("\nbatch size with the learning rate in proportion to it:")
-    means = [
-        {size: np.mean([accuracy(result) for result in found]) for size, found in side.items()}
-        for side in (fixed, scaled)
-    ]
-    for size in sorted(set(means[0]) & set(means[1])):
-        at_fixed, at_scaled = means[0][size], means[1][size]
-        print(f"  batch {size:4}: validation accuracy {at_fixed:.2%} at the fixed rate", end="")
-        print(f", {at_scaled:.2%} at the scaled one ({100 * (at_scaled - at_fixed):+.2f} points)")
-    both = set(fixed) & set(scaled)
-    if len(both) < 2:
-        return
-    least, most = min(both), max(both)
-    changes = [side[most] - side[least] for side in means]
-    print(
-        f"  from batch {least} to {most} accuracy changes by {100 * changes[0]:+.2f} points at the "
-        f"fixed rate, by {100 * changes[1]:+.2f} at the scaled one",
-        end="",
-    )
-    if changes[0] < 0:
-        print(f": {1 - changes[1] / changes[0]:.0%} of the loss vanishes", end="")
-    print()
-
-
 def choose_best(found):
     """The setting of the best mean accuracy on the validation images."""
     # A setting that lacks seeds would have it easier to be lucky.
     most = max(len(results) for results in found.values())
     complete_ones = [setting for setting, results in found.items() if len(results) == most]
-    return max(complete_ones, key=lambda s: np.mean([accuracy(result) for result in found[s]]))
+    return max(complete_ones, key=lambda setting: mean_accuracy(found[setting]))
 
 
 def retrain(best, results, place, options, training):
@@ -341,8 +231,10 @@ def retrain(best, results, place, options, training):
         save_network(
             path,
             network,
-            **{"dataset": training.dataset, "class_names": list(training.class_names)},
-            **{"run": results.run, "trial": asdict(trial)},
+            dataset=training.dataset,
+            class_names=list(training.class_names),
+            run=results.run,
+            trial=asdict(trial),
             test_accuracy=outcome["test_accuracy"],
         )
 
@@ -355,7 +247,7 @@ def retrain(best, results, place, options, training):
     total = results.run["test_images"]
     share = results.finished[trial]["test_accuracy"]
     right = round(share * total)
-    low, high = hypotheses.binomial_interval(right, total)
+    low, high = binomial_interval(right, total)
     images = results.run["train_images"] + results.run["validation_images"]
     print(
         f"retrained on all {images:,} images to learn from and validate on, seed {options.seed}:\n"
@@ -377,85 +269,6 @@ def is_kept(trial, path, results):
 def network_path(options):
     """Where the weights of the best setting go."""
     return options.models_dir / "experiment_network.pth"
-
-
-def draw(found, dimensions, options, dataset):
-    """The figures 4; returns their paths."""
-    from network import plots
-    from network.experiment import figures
-
-    drawn = {}
-    of = f"{dataset}, {count_of(options.epochs, 'epoch')}"
-    for name, words in DIMENSIONS.items():
-        series = {"mean and 95 % interval": dimensions[name]}
-        if name == "batch_size" and options.scale_lr:
-            scaled = {s.batch_size: found[s] for s in scaled_rates(options) if s in found}
-            series = {
-                f"learning rate {BASELINE.learning_rate:g}": dimensions[name],
-                "in proportion to the batch": scaled,
-            }
-        drawn[f"4_{name}"] = figures.setting_curves(
-            {
-                label: {
-                    value: ([accuracy(r) for r in results], [cpu_seconds(r) for r in results])
-                    for value, results in of_series.items()
-                }
-                for label, of_series in series.items()
-            },
-            getattr(BASELINE, name),
-            words,
-            f"Accuracy and training time by {words}: {of}",
-            log=name == "batch_size",
-            straight=name == "filters",
-        )
-    points = [
-        (
-            describe(setting),
-            np.mean([cpu_seconds(result) for result in results]),
-            *mean_interval([accuracy(result) for result in results]),
-        )
-        for setting, results in found.items()
-    ]
-    title = f"What accuracy costs, all {len(points)} settings: {of}"
-    drawn["4_summary"] = figures.cost_and_accuracy(points, title)
-    if options.grid:
-        table = np.full(
-            (len(options.dropout), len(options.filters), len(options.batch_size)), math.nan
-        )
-        for place, values in zip(
-            np.ndindex(table.shape),
-            itertools.product(options.dropout, options.filters, options.batch_size),
-            strict=True,
-        ):
-            dropout, filters, size = values
-            results = found.get(Trial(filters, dropout, size))
-            if results:
-                table[place] = np.mean([accuracy(result) for result in results])
-        drawn["4_grid"] = figures.accuracy_tables(
-            table,
-            [f"dropout {dropout:g}" for dropout in options.dropout],
-            (options.filters, "filters"),
-            (options.batch_size, "batch size"),
-            f"Mean validation accuracy of all combinations: {of}",
-        )
-    paths = [options.figures_dir / f"{name}.png" for name in drawn]
-    for path, figure in zip(paths, drawn.values(), strict=True):
-        plots.save(figure, path)
-    return paths
-
-
-def describe(setting):
-    """In what a setting differs from the baseline."""
-    parts = []
-    if setting.filters != BASELINE.filters:
-        parts.append(f"{setting.filters} filters")
-    if setting.dropout != BASELINE.dropout:
-        parts.append(f"dropout {setting.dropout:g}")
-    if setting.batch_size != BASELINE.batch_size:
-        parts.append(f"batch {setting.batch_size}")
-    if setting.learning_rate != BASELINE.learning_rate:
-        parts.append(f"rate {setting.learning_rate:g}")
-    return ", ".join(parts) or "baseline"
 
 
 if __name__ == "__main__":

@@ -81,7 +81,8 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     )
     from network.model import parameter_count, save_network
     from network.pen import ALPHABET
-    from network.photos import image_files, normalise, read_character, report_transform, thumbnail
+    from network.photos import normalise, read_character, report_transform
+    from network.pictures import image_files, thumbnail
     from network.training import predict, train
     from network.weights import load_digit_network, set_aside_better
 

@@ -28,7 +28,26 @@ def parse_options():
         action="store_false",
         help="do not take folders named by a digit, or 7.png, digit_7.png, 7_2.jpg, for the truth",
     )
-    return parser.parse_args()
+    pages = parser.add_argument_group("pages of many digits")
+    pages.add_argument(
+        "--page",
+        action="store_true",
+        help="the pictures show many digits each, read row by row; without any picture, those in "
+        "data/pages",
+    )
+    pages.add_argument(
+        "--turn",
+        type=int,
+        choices=(0, 90, 180, 270),
+        help="degrees by which to turn the pictures clockwise first (default: as they read best)",
+    )
+    pages.add_argument(
+        "--json", type=cli.path_name, metavar="FILE", help="what was read, and where"
+    )
+    options = parser.parse_args()
+    if not options.page and (options.turn is not None or options.json):
+        parser.error("--turn and --json go with --page")
+    return options
 
 
 if __name__ == "__main__":
@@ -44,9 +63,10 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network.digits import labels
     from network.digits.doubt import entropy
     from network.files import Problem, require_writable
-    from network.photos import NoInk, image_files, normalise, read_character, thumbnail
+    from network.photos import NoInk, normalise, read_character
+    from network.pictures import image_files, thumbnail
     from network.training import predict
-    from network.weights import DIGITS, class_names, load_network
+    from network.weights import DIGITS, class_names, load_digit_network, load_network
 
 SURE = 0.9  # below this probability a figure shows the second guess, too
 SHOWN = 30  # most pictures in figure 1f
@@ -55,9 +75,16 @@ SHOWN = 30  # most pictures in figure 1f
 def main(options):
     device = cli.choose_device(options.device)
     weights = cli.weights_path(options)
-    network, facts = load_network(weights, device)
-    names = class_names(network, facts)
     require_writable(options.figures_dir)
+    network, facts = load_network(weights, device)
+    if options.page:
+        from network.pages.report import read_pages
+
+        network = load_digit_network(weights, device)
+        status, written = read_pages(network, facts.get("doubt_limit"), device, options)
+        cli.print_files(written)
+        return status
+    names = class_names(network, facts)
     written = []
     if not options.pictures:
         written += run_test_set(network, names, device, options)  # 1.E

@@ -124,17 +124,10 @@ def learn(network, training, lessons, test, options):
     sample = training.images[:CHECKED], training.labels[:CHECKED]  # enough for a curve
     recipe, unfinished = options.recipe, weights_path(training.dataset, options, "_unfinished")
     history, saved = read_unfinished(unfinished, lessons, options)
-    batches = math.ceil(len(lessons.labels) / recipe.batch_size)  # in an epoch
-    state = {}
 
-    def keep():
+    def keep(state):
         known = facts(lessons, history, options)
         save_network(unfinished, network, **known, images=len(lessons.labels), training=state)
-
-    def keep_within_epoch(new):
-        state.update(new)
-        if state["done"] % batches:  # after an epoch, its accuracies are still to come
-            keep()
 
     epochs = train(
         network,
@@ -142,7 +135,7 @@ def learn(network, training, lessons, test, options):
         lessons.labels,
         recipe,
         loss_function=exposure_loss,
-        save=keep_within_epoch,
+        save=keep,
         saved=saved,
     )
     if lessons is not training:
@@ -176,7 +169,6 @@ def learn(network, training, lessons, test, options):
             )
             tqdm.write(line, file=sys.stdout)  # goes above the progress bar
             sys.stdout.flush()
-            keep()
     except KeyboardInterrupt:
         if not unfinished.is_file():
             raise

@@ -18,7 +18,8 @@ from network.cli import HOME
 from network.datasets import find_or_download, load
 from network.letters.folders import find_letters, read_letters
 from network.model import MyNetwork, network_input
-from network.photos import image_files, read_character
+from network.photos import read_character
+from network.pictures import image_files
 from network.training import REPORT, evaluate
 
 

@@ -188,7 +188,7 @@ def test_main_writes_the_shipped_pictures(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(pen, "shipped", lambda: iter(pictures))
     pen.main(SimpleNamespace(folder=tmp_path))
     for name, picture in pictures:
-        assert np.array_equal(photos.read_image(tmp_path / name), picture)
+        assert np.array_equal(pictures.read_image(tmp_path / name), picture)
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 

@@ -4,11 +4,21 @@ import dataclasses
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from network import pen, training
+from network.digits.doubt import KEPT, calibrate, doubt_limit, entropy
 from network.model import MyNetwork, network_input
-from network.training import REPORT, Recipe, evaluate, predict, random_affine, train
+from network.training import (
+    REPORT,
+    Recipe,
+    evaluate,
+    exposure_loss,
+    predict,
+    random_affine,
+    train,
+)
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +97,49 @@ def test_any_classifier_of_any_input_can_be_trained():
     recipe = Recipe(epochs=20, batch_size=32, augment=False)
     list(train(head, x, labels, recipe, prepare=lambda batch: batch, progress=False))
     assert evaluate(head, x, labels, prepare=lambda batch: batch)[1] > 0.97
+
+
+def test_what_is_no_digit_is_answered_undecided(digits):
+    images, labels = digits
+    torch.manual_seed(0)
+    noise = torch.randint(0, 256, (500, 28, 28), dtype=torch.uint8)
+    network = MyNetwork()
+    *_, last = train(
+        network,
+        torch.cat([images[:2000], noise[:400]]),
+        torch.cat([labels[:2000], torch.full((400,), -1)]),
+        Recipe(epochs=8, batch_size=64),
+        loss_function=exposure_loss,
+        progress=False,
+    )
+    of_noise = entropy(predict(network, noise[400:])).mean()
+    assert of_noise > 2 > 1.3 > entropy(predict(network, images[2000:])).mean()
+    assert 0.4 < last.running_accuracy <= 1
+
+
+def test_exposure_loss_is_the_likelihoods_and_none_for_undecided_outputs():
+    torch.manual_seed(0)
+    outputs, labels = torch.randn(20, 10).log_softmax(1), torch.randint(0, 10, (20,))
+    assert exposure_loss(outputs, labels) == pytest.approx(F.nll_loss(outputs, labels).item())
+    none, even = torch.full((20,), -1), torch.zeros(20, 10).log_softmax(1)
+    assert exposure_loss(even, none).item() == pytest.approx(0, abs=1e-6)
+    assert exposure_loss(outputs, none) > 0.1
+
+
+def test_calibrated_probabilities_mean_what_they_say(digits):
+    images, labels = digits
+    network, _ = trained(images[:2000], labels[:2000], Recipe(epochs=8, batch_size=64))
+    answers = predict(network, images[2000:]).argmax(1)
+    with torch.no_grad():
+        network.fc2.weight *= 1.9  # far too sure
+        network.fc2.bias *= 1.9
+    calibrate(network, images[2000:], labels[2000:])
+    outputs = predict(network, images[2000:])
+    assert torch.equal(outputs.argmax(1), answers)
+    right = (answers == labels[2000:]).float().mean().item()
+    assert outputs.exp().amax(1).mean().item() == pytest.approx(right, abs=0.04)
+    limit = doubt_limit(network, images[2000:])
+    assert (entropy(outputs) > limit).float().mean().item() == pytest.approx(1 - KEPT, abs=0.002)
 
 
 def test_random_affine_moves_but_keeps_the_digit(digits):

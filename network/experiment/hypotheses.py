@@ -1,10 +1,6 @@
 """The report's three hypotheses as measured quantities, with intervals and verdicts.
 
-Each hypothesis is in parts, each part a quantity and the range where it should lie. Parts and
-limits were fixed before any result was looked at.
-
-All intervals are at 95 % and speak of other seeds: of other random starts, orders of the images
-and dropped feature maps. They do not speak of other images, which all settings share.
+Each hypothesis is in parts, each part a quantity and the range where it should lie.
 """
 
 import functools
@@ -13,104 +9,57 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from network.experiment.statistics import (
+    ERROR,
+    LEAST_SEEDS,
+    contrast,
+    holm,
+    mean_interval,
+    p_value,
+)
+
 STRAIGHT = 0.10  # how far time may be off a straight line and still be called linear
 UNAFFECTED = 0.05  # a difference of time that nobody would notice
 SLIGHT = 0.02  # of accuracy; a loss of more is no longer slight
 
 
-@functools.cache
-def t_quantile(freedom):
-    """Student's t that lies within ±t in 95 % of cases, for so many degrees of freedom.
-
-    With x = √ν tan θ the density of t is as cos(θ) to the power of ν - 1, which is summed up on a
-    fine grid. Infinite for none.
-    """
-    if freedom < 1:
-        return math.inf
-    theta, step = np.linspace(0, np.pi / 2, 200_001, retstep=True)
-    density = np.cos(theta) ** (freedom - 1)
-    inside = np.concatenate([[0], np.cumsum((density[1:] + density[:-1]) * step / 2)])
-    return math.sqrt(freedom) * math.tan(np.interp(0.95, inside / inside[-1], theta))
-
-
-def mean_interval(values):
-    """Mean and half width of its interval, from these values alone; infinite for a single one."""
-    values = np.asarray(values, float)
-    if len(values) < 2:
-        return values.mean(), math.inf
-    error = values.std(ddof=1) / math.sqrt(len(values))
-    return values.mean(), t_quantile(len(values) - 1) * error
-
-
-def binomial_interval(right, total):
-    """Wilson's interval for a share, as (low, high), 0 to 1.
-
-    Wilson 1927, "Probable inference, the law of succession, and statistical inference".
-    """
-    z, share = 1.96, right / total
-    centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)
-    half = z / (1 + z**2 / total)
-    half *= math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
-    return centre - half, centre + half
-
-
-def contrast(groups, weights):
-    """A weighted sum of the means of groups, and the half width of its interval.
-
-    The groups have their seeds in common, and seeds go together: with the same start and order of
-    the images one is lucky at any dropout, and what disturbs the machine while one seed is run
-    disturbs all settings. So in a difference (weights that sum to 0) what a seed does to all groups
-    is taken out, and the rest is pooled over all groups: an analysis of variance in randomised
-    blocks (Fisher 1935, "The Design of Experiments"). The seeds' differences between two groups
-    alone would leave two degrees of freedom at three seeds, and t = 4.3; four groups leave six, and
-    t = 2.4. It takes for granted that all groups scatter alike.
-
-    Args:
-        groups: a dict of lists, all settings of one dimension: a value for each seed, in order.
-        weights: a dict of numbers, for some of these groups.
-    """
-    values = np.array(list(groups.values()), float)  # (groups, seeds)
-    count, seeds = values.shape
-    estimate = sum(weight * np.mean(groups[name]) for name, weight in weights.items())
-    rest = values - values.mean(axis=1, keepdims=True)
-    freedom = count * (seeds - 1)
-    if abs(sum(weights.values())) < 1e-9:
-        rest -= rest.mean(axis=0)
-        freedom -= seeds - 1
-    if freedom < 1:
-        return estimate, math.inf
-    error = math.sqrt((rest**2).sum() / freedom * sum(w**2 for w in weights.values()) / seeds)
-    return estimate, t_quantile(freedom) * error
-
-
 @dataclass(frozen=True)
 class Part:
-    """One quantity of a hypothesis.
+    """One quantity of a hypothesis: a share that should lie between `low` and `high`.
 
-    `estimate` is a share; it should lie between `low` and `high`. None if it was not measured,
-    and then `needs` says what that would take.
+    `values` are what single seeds say of it. Empty if it was not measured, and then `needs` says
+    what that would take.
     """
 
     text: str
     low: float = -math.inf
     high: float = math.inf
-    estimate: float | None = None
-    half: float = math.inf  # half width of the interval
+    values: tuple = ()
     unit: str = "%"  # or "points", hundredths of accuracy
     needs: str = ""
 
     @property
-    def verdict(self):
-        """Of its interval: wholly within the range, wholly outside, or neither."""
-        if self.estimate is None:
+    def interval(self):
+        """Mean and half width, from the seeds."""
+        return mean_interval(self.values)
+
+    @property
+    def margin(self):
+        """How far each seed's value lies inside of the nearer limit; below 0 outside."""
+        mean = np.mean(self.values)
+        values = np.array(self.values)
+        return values - self.low if mean - self.low < self.high - mean else self.high - values
+
+    def verdict(self, p):
+        """What is to be said of it, given its p-value, corrected."""
+        if not self.values:
             return "not tested"
-        least, most = self.estimate - self.half, self.estimate + self.half
-        if self.low <= least and most <= self.high:
-            return "supported"
-        return "refuted" if most < self.low or least > self.high else "undecided"
+        if p >= ERROR:
+            return "undecided"
+        return "supported" if np.mean(self.margin) > 0 else "refuted"
 
     def __str__(self):
-        if self.estimate is None:
+        if not self.values:
             return f"{self.text}: not tested, needs {self.needs}"
         limits = [f"{100 * limit:+g}" for limit in (self.low, self.high) if 0 < abs(limit) < 9]
         if self.low == 0:
@@ -119,8 +68,10 @@ class Part:
             claim = "below 0"
         else:
             claim = f"between {limits[0]} and {limits[-1]}" if limits[1:] else f"above {limits[0]}"
-        spread = f" ± {100 * self.half:.2f}" if math.isfinite(self.half) else ""
-        return f"{self.text}, {claim}: {100 * self.estimate:+.2f}{spread} {self.unit}"
+        mean, half = self.interval
+        spread = f" ± {100 * half:.2f}" if math.isfinite(half) else ""
+        few = "" if spread else f" (an interval needs {LEAST_SEEDS} seeds)"
+        return f"{self.text}, {claim}: {100 * mean:+.2f}{spread} {self.unit}{few}"
 
 
 @dataclass(frozen=True)
@@ -131,41 +82,19 @@ class Hypothesis:
     parts: list = field(default_factory=list)
 
     @property
+    def judged(self):
+        """Each part with its p-value, corrected by Holm, and its verdict."""
+        corrected = iter(holm([p_value(part.margin) for part in self.parts if part.values]))
+        found = [(part, next(corrected) if part.values else 1.0) for part in self.parts]
+        return [(part, p, part.verdict(p)) for part, p in found]
+
+    @property
     def verdict(self):
         """Refuted if a part is, supported if all parts are, else undecided."""
-        verdicts = {part.verdict for part in self.parts}
+        verdicts = {verdict for _, _, verdict in self.judged}
         if "refuted" in verdicts:
             return "refuted"
         return "supported" if verdicts == {"supported"} else "undecided"
-
-
-class _Dimension:
-    """The results along one dimension: for each value those of its seeds, as from `run_trial`."""
-
-    def __init__(self, results):
-        # Where a trial failed, its seed is left out of all settings.
-        seeds = [{result["seed"] for result in found} for found in results.values()]
-        shared = set.intersection(*seeds) if seeds else set()
-        self.results = {
-            value: sorted((r for r in found if r["seed"] in shared), key=lambda r: r["seed"])
-            for value, found in sorted(results.items())
-            if shared
-        }
-        self.values = list(self.results)
-
-    def groups(self, quantity):
-        return {value: [quantity(r) for r in found] for value, found in self.results.items()}
-
-    def part(self, text, quantity, weights, unit="points", low=-math.inf, high=math.inf, per=1):
-        """A part: a weighted sum of means, divided by `per`, if all that it needs was measured."""
-        missing = [value for value in weights if value not in self.results]
-        if missing:
-            values = " and ".join(f"{value:g}" for value in missing)
-            return Part(text, low, high, needs=f"results at {values}")
-        groups = self.groups(quantity)
-        per = per(groups) if callable(per) else per
-        estimate, half = contrast(groups, weights)
-        return Part(text, low, high, estimate / per, half / per, unit)
 
 
 def accuracy(result):
@@ -184,128 +113,104 @@ def gap(result):
 
 
 def cpu_seconds(result):
-    """CPU time of an epoch; the median, since the first one also warms up."""
-    return float(np.median(result["cpu_seconds"]))
+    """CPU time of an epoch: the least, since whatever disturbs only adds to it."""
+    return np.min(result["cpu_seconds"], axis=0)
 
 
 def wall_seconds(result):
-    """Wall time of an epoch, the median."""
-    return float(np.median(result["wall_seconds"]))
+    """Wall time of an epoch, the least."""
+    return np.min(result["wall_seconds"], axis=0)
 
 
-def weigh(results):
-    """The three hypotheses, weighed.
+def evaluate_hypotheses(results):
+    """The three hypotheses and what was measured of them.
 
     Args:
-        results: for "filters", "dropout" and "batch_size" a dict: for each value that was tried
-            the results of its seeds, as from `run_trial`, each with its "seed"; the other two as
-            in the baseline.
+        results: for "filters", "dropout" and "batch_size" a dict: for each value that was tried a
+            dict: for each seed its result, as from `run_trial`; the other two as in the baseline.
 
     Returns:
         A list of three `Hypothesis`. A part whose settings were not tried is not tested.
     """
     return [
-        _about_filters(_Dimension(results["filters"])),
-        _about_dropout(_Dimension(results["dropout"])),
-        _about_batch_size(_Dimension(results["batch_size"])),
+        _about_filters(results["filters"]),
+        _about_dropout(results["dropout"]),
+        _about_batch_size(results["batch_size"]),
     ]
 
 
-def _about_filters(seen):
+def _part(results, text, quantity, weights, low=-math.inf, high=math.inf, relative_to=None):
+    """A part, if all that it needs was measured; relative to something it is in per cent."""
+    missing = sorted(value for value in {**weights, **(relative_to or {})} if value not in results)
+    if missing:
+        needs = f"results at {' and '.join(f'{value:g}' for value in missing)}"
+        return Part(text, low, high, needs=needs)
+    values = contrast(results, quantity, weights, relative_to)
+    needs = "" if values else "a seed that all its settings have"
+    return Part(text, low, high, values, "%" if relative_to else "points", needs)
+
+
+def _about_filters(results):
     text = "more filters, more accuracy with diminishing returns; time about linear in filters"
-    values = seen.values
-    if len(values) < 2:
-        needs = "two numbers of filters or more"
-        return Hypothesis(text, [Part("accuracy and time by filters", needs=needs)])
-    least, most = values[0], values[-1]
-    weights = {most: 1, least: -1}
-    parts = [
-        seen.part(f"accuracy, {most} minus {least} filters", accuracy, weights, low=0),
-    ]
+    part, values = functools.partial(_part, results), sorted(results)
+    parts = []
+    if len(values) > 1:
+        least, most = values[0], values[-1]
+        what = f"accuracy, {most} minus {least} filters"
+        parts.append(part(what, accuracy, {most: 1, least: -1}, low=0))
     if len(values) < 3:
         needs = "three numbers of filters or more"
-        parts.append(Part("diminishing returns", needs=needs))
-        parts.append(Part("time against a straight line", needs=needs))
-        return Hypothesis(text, parts)
+        return Hypothesis(text, [*parts, Part("diminishing returns, straight time", needs=needs)])
     # The gain of accuracy per filter from the first value to the second, less that of the last.
-    weights = dict.fromkeys(values, 0)
-    for sign, (a, b) in ((1, values[:2]), (-1, values[-2:])):
-        weights[b] += sign / (b - a)
-        weights[a] -= sign / (b - a)
-    first, last = f"{values[0]} to {values[1]}", f"{values[-2]} to {values[-1]}"
-    what = f"accuracy gained per filter, from {first} minus from {last}"
-    parts.append(seen.part(what, accuracy, weights, low=0))
+    (a, b), (c, d) = values[:2], values[-2:]
+    returns = {a: -1 / (b - a), d: -1 / (d - c)}
+    returns[b] = 1 / (b - a)
+    returns[c] = returns.get(c, 0) + 1 / (d - c)
+    what = f"accuracy gained per filter, from {a} to {b} minus from {c} to {d}"
+    parts.append(part(what, accuracy, returns, low=0))
     for value in values[1:-1]:
         share = (value - least) / (most - least)
         line = {least: 1 - share, most: share}
-        parts.append(
-            seen.part(
-                f"CPU time at {value} filters, off the line from {least} to {most}",
-                cpu_seconds,
-                {value: 1} | {end: -weight for end, weight in line.items()},
-                **{"unit": "%", "low": -STRAIGHT, "high": STRAIGHT},
-                per=lambda groups, line=line: sum(w * np.mean(groups[v]) for v, w in line.items()),
-            )
-        )
+        off = {value: 1, least: share - 1, most: -share}
+        what = f"CPU time at {value} filters, off the line from {least} to {most}"
+        parts.append(part(what, cpu_seconds, off, -STRAIGHT, STRAIGHT, relative_to=line))
     return Hypothesis(text, parts)
 
 
-def _about_dropout(seen):
+def _about_dropout(results):
     text = "dropout of about 0.25 is best, 0.1 overfits, 0.5 learns too little; time unaffected"
-    little, middle, much = 0.1, 0.25, 0.5
-
-    def baseline_time(groups):
-        return np.mean(groups[middle])
-
-    same = {"unit": "%", "low": -UNAFFECTED, "high": UNAFFECTED, "per": baseline_time}
-    more, less = {middle: 1, little: -1}, {middle: 1, much: -1}
+    part, little, much = functools.partial(_part, results), {0.1: 1, 0.25: -1}, {0.5: 1, 0.25: -1}
+    same = functools.partial(part, low=-UNAFFECTED, high=UNAFFECTED, relative_to={0.25: 1})
     parts = [
-        seen.part("accuracy, dropout 0.25 minus 0.1", accuracy, more, low=0),
-        seen.part("accuracy, dropout 0.25 minus 0.5", accuracy, less, low=0),
-        seen.part("training minus validation accuracy at dropout 0.1", gap, {little: 1}, low=0),
-        seen.part("the same gap, dropout 0.1 minus 0.25", gap, {little: 1, middle: -1}, low=0),
-        seen.part(
-            "training accuracy, dropout 0.5 minus 0.25",
-            train_accuracy,
-            {much: 1, middle: -1},
-            high=0,
-        ),
-        seen.part(
-            "CPU time, dropout 0.1 against 0.25", cpu_seconds, {little: 1, middle: -1}, **same
-        ),
-        seen.part("CPU time, dropout 0.5 against 0.25", cpu_seconds, {much: 1, middle: -1}, **same),
+        part("accuracy, dropout 0.25 minus 0.1", accuracy, {0.25: 1, 0.1: -1}, low=0),
+        part("accuracy, dropout 0.25 minus 0.5", accuracy, {0.25: 1, 0.5: -1}, low=0),
+        part("training minus validation accuracy at dropout 0.1", gap, {0.1: 1}, low=0),
+        part("the same gap, dropout 0.1 minus 0.25", gap, little, low=0),
+        part("training accuracy, dropout 0.5 minus 0.25", train_accuracy, much, high=0),
+        same("CPU time, dropout 0.1 against 0.25", cpu_seconds, little),
+        same("CPU time, dropout 0.5 against 0.25", cpu_seconds, much),
     ]
     return Hypothesis(text, parts)
 
 
-def _about_batch_size(seen):
+def _about_batch_size(results):
     text = "larger batches are faster and slightly less accurate; best at 64 to 128"
-    values = seen.values
-    parts = []
+    part, values = functools.partial(_part, results), sorted(results)
     if len(values) < 2:
-        needs = "two batch sizes or more"
-        parts.append(Part("time and accuracy by batch size", needs=needs))
+        parts = [Part("time and accuracy by batch size", needs="two batch sizes or more")]
     else:
         least, most = values[0], values[-1]
         ends, names = {most: 1, least: -1}, f"batch {most} minus {least}"
+        against = f"CPU time, batch {most} against {least}"
         parts = [
-            seen.part(
-                f"CPU time, batch {most} against {least}",
-                *(cpu_seconds, ends, "%"),
-                high=0,
-                per=lambda groups: np.mean(groups[least]),
-            ),
-            seen.part(f"accuracy, {names}", accuracy, ends, high=0),
-            seen.part(f"the same, {names}", accuracy, ends, low=-SLIGHT),
+            part(against, cpu_seconds, ends, high=0, relative_to={least: 1}),
+            part(f"accuracy, {names}", accuracy, ends, high=0),
+            part(f"the same, {names}", accuracy, ends, low=-SLIGHT),
         ]
-    what = "accuracy, the better of batch 64 and 128 minus the better of 32 and 256"
-    needed = (32, 64, 128, 256)
-    if all(value in values for value in needed):
-        means = {value: np.mean(found) for value, found in seen.groups(accuracy).items()}
-        inner, outer = max((64, 128), key=means.get), max((32, 256), key=means.get)
-        # Which are the better ones is taken from the same trials; a small bias of both sides.
-        parts.append(seen.part(what, accuracy, {inner: 1, outer: -1}, low=0))
-    else:
-        missing = [str(value) for value in needed if value not in values]
-        parts.append(Part(what, needs=f"results at batch {' and '.join(missing)}"))
+    # Best in between: the curve rises up to 64 and falls from 128 on. "The better of 64 and 128
+    # minus the better of 32 and 256" would choose by the same results that it then measures.
+    parts += [
+        part("accuracy, batch 64 minus 32", accuracy, {64: 1, 32: -1}, low=0),
+        part("accuracy, batch 128 minus 256", accuracy, {128: 1, 256: -1}, low=0),
+    ]
     return Hypothesis(text, parts)

@@ -18,15 +18,8 @@ from network import pen
 from network.cli import HOME, notice, short
 from network.files import Problem
 from network.pen import ALPHABET
-from network.photos import (
-    IMAGE_SUFFIXES,
-    NoInk,
-    fit,
-    image_files,
-    normalise,
-    read_character,
-    thumbnail,
-)
+from network.photos import NoInk, fit, normalise, read_character
+from network.pictures import SUFFIXES, image_files, thumbnail
 
 SYMBOLS = dict(zip("αβγδεζηθικλμνξοπρστυφχψω", ALPHABET, strict=True))
 THUMBNAIL = 64  # longest side, in pixels, at which pictures are kept for the figures
@@ -128,7 +121,7 @@ def _named_pictures(folder):
 
 def _pictures(folder):
     """The pictures straight in a folder."""
-    pictures = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    pictures = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     return sorted(path for path in pictures if not path.name.startswith("."))
 
 

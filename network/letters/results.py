@@ -21,9 +21,8 @@ def print_neighbours(points, labels, where):
     """Prints how many points (N, F) have one of their own label (N,) next to them."""
     distances = torch.cdist(points, points).fill_diagonal_(float("inf"))
     alike = labels[distances.argmin(1)] == labels
-    print(
-        f"in {where}, the nearest other letter is of the same kind for {alike.sum()} of {len(alike)}"
-    )
+    share = f"{alike.sum()} of {len(alike)}"
+    print(f"in {where}, the nearest other letter is of the same kind for {share}")
 
 
 def follow(training, network, letters, test, before=0):

@@ -1,9 +1,11 @@
 """How the ResNet filters that ship were learned: a ResNet with its 7×7 first layer, on CIFAR-10.
 
-The images are enlarged, since that layer was made for 224 pixels: at 32 the network would be down
-to a single pixel halfway. Training goes on where it was stopped or killed.
+Or on a folder of one's own pictures. CIFAR-10's are enlarged, since that layer was made for 224
+pixels: at 32 the network would be down to a single pixel halfway. Training goes on where it was
+stopped or killed.
 """
 
+import dataclasses
 import statistics
 
 import torch
@@ -12,15 +14,22 @@ import torchvision
 from torch import nn
 
 from network.cli import notice, short
-from network.datasets import load_cifar10
-from network.files import Problem, whole_file
+from network.files import Problem, require_writable, whole_file
 from network.model import parameter_count
-from network.resnet.layers import MEAN, SHIPPED, STD
+from network.resnet.layers import MEAN, SHIPPED, STD, file_word
+from network.resnet.pictures import SIDE, Pictures, load_cifar10, load_folder
 from network.training import Recipe, evaluate, train
 from network.weights import set_aside_better
 
-SIZE = 64  # pixels along each side of the enlarged images
-RECIPE = Recipe(batch_size=128, learning_rate=0.1, curriculum=False, average=False)
+RECIPE = Recipe(
+    epochs=12,
+    batch_size=128,
+    learning_rate=0.1,
+    weight_decay=5e-4,
+    warm_up=0.15,
+    curriculum=False,
+    average=False,
+)
 # The first layer starts small and decays faster, so that nothing of its random start remains to be
 # seen. Batch normalisation follows it: the scale of its weights changes nothing of what it can do.
 FIRST_SCALE = 0.1
@@ -29,50 +38,61 @@ LABEL_SMOOTHING = 0.1
 CHECKED = 10_000  # training images whose accuracy is told beside the test images'
 
 
-def learn_first_layer(model, recipe, device, options):
-    """Trains a ResNet on CIFAR-10, tells how good it is, and saves it and its first layer.
+def learn_first_layer(options, device):
+    """Trains a ResNet on CIFAR-10 or a folder of pictures, tells how good it is, and saves it.
 
     Args:
-        model: the name of a ResNet in torchvision.
-        recipe: a `Recipe`.
+        options: of the program: what to train on (`train`), `model`, `epochs`, folders and `seed`.
         device: of torch.
-        options: of the program: folders and seed.
 
     Returns:
         The paths of the first layer's weights and of the whole network's.
 
     Raises:
-        Problem: CIFAR-10 is not to be had, a file cannot be written, or what an unfinished training
-            left is of another training.
+        Problem: the pictures are not to be had, a file cannot be written, or what an unfinished
+            training left is of another training.
         KeyboardInterrupt: saying where what was learned so far is kept.
     """
-    training = load_cifar10(options.data_dir, train=True).to(device)
-    test = load_cifar10(options.data_dir, train=False).to(device)
+    require_writable(options.models_dir)
+    model = options.model or "resnet18"
+    recipe = dataclasses.replace(RECIPE, epochs=options.epochs or RECIPE.epochs)
+    if options.train == "cifar10":
+        dataset, file_name = "CIFAR-10", SHIPPED
+        training, test = (load_cifar10(options.data_dir, train) for train in (True, False))
+    else:
+        dataset = options.train.resolve().name
+        file_name = f"resnet_{file_word(dataset)}_conv1.pth"
+        training, test = load_folder(options.train)
+    training, test = training.to(device), test.to(device)
+
     torch.manual_seed(options.seed)
-    network = torchvision.models.get_model(model, num_classes=len(training.class_names))
+    network = torchvision.models.get_model(model, num_classes=int(training.labels.max()) + 1)
     network.to(device, memory_format=torch.channels_last)
     print(
-        f"{model}, {parameter_count(network):,} parameters, learns {len(training.images):,} images "
-        f"of CIFAR-10 enlarged to {SIZE}×{SIZE}, {recipe.epochs} epochs, on {device.type}",
+        f"{model}, {parameter_count(network):,} parameters, learns {len(training.images):,} "
+        f"pictures of {dataset} at {SIDE}×{SIDE} pixels, {recipe.epochs} epochs, on {device.type}",
         flush=True,
     )
     settings = {"model": model, "epochs": recipe.epochs, "seed": options.seed}
-    settings["images"] = len(training.images)
-    unfinished = options.models_dir / f"{model}_cifar10_unfinished.pth"
+    settings |= {"dataset": dataset, "images": len(training.images)}
+    whole = options.models_dir / f"{model}_{file_word(dataset)}.pth"
+    unfinished = whole.with_stem(f"{whole.stem}_unfinished")
     learn(network, training, recipe, unfinished, settings)
 
-    checked = training.images[:CHECKED], training.labels[:CHECKED]
-    parts = checked, (test.images, test.labels)
-    of_training, of_test = (evaluate(network, *part, enlarge, F.cross_entropy)[1] for part in parts)
+    checked = Pictures(training.images[:CHECKED], training.labels[:CHECKED])
+    of_training, of_test = (
+        evaluate(network, part.images, part.labels, enlarge, F.cross_entropy)[1]
+        for part in (checked, test)
+    )
     print(
-        f"test accuracy {of_test:.2%} of {len(test.labels):,} images; the first "
-        f"{len(checked[1]):,} training images {of_training:.2%}"
+        f"test accuracy {of_test:.2%} of {len(test.labels):,} pictures; the first "
+        f"{len(checked.labels):,} training pictures {of_training:.2%}"
     )
     state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
     facts = {
         "model": model,
-        "dataset": "CIFAR-10",
-        "image_size": SIZE,
+        "dataset": dataset,
+        "image_size": SIDE,
         "mean": list(MEAN),
         "std": list(STD),
         "epochs": recipe.epochs,
@@ -80,12 +100,12 @@ def learn_first_layer(model, recipe, device, options):
         "train_accuracy": of_training,
         "test_accuracy": of_test,
     }
-    first, whole = options.models_dir / SHIPPED, options.models_dir / f"{model}_cifar10.pth"
+    first = options.models_dir / file_name
     for path, content in (
         (first, {"conv1.weight": state["conv1.weight"], **facts}),
         (whole, {"state_dict": state, **facts}),
     ):
-        notice(set_aside_better(path, of_test, facts["dataset"]))
+        notice(set_aside_better(path, of_test, dataset))
         with whole_file(path) as file:
             torch.save(content, file)
     unfinished.unlink(missing_ok=True)
@@ -97,7 +117,7 @@ def learn(network, training, recipe, unfinished, settings):
 
     Args:
         network: of torchvision, fresh; its device and the images' are the same.
-        training: a `Labelled` of colour images.
+        training: `Pictures`.
         recipe: a `Recipe`.
         unfinished: the file that keeps what was learned so far; the caller removes it.
         settings: what must be the same for a training to be gone on with.
@@ -167,7 +187,7 @@ def enlarge(images):
     """
     mean, std = (torch.tensor(s, device=images.device).view(3, 1, 1) * 255 for s in (MEAN, STD))
     x = (images.float() - mean) / std
-    x = F.interpolate(x, (SIZE, SIZE), mode="bilinear", antialias=False)
+    x = F.interpolate(x, (SIDE, SIDE), mode="bilinear", antialias=False)
     return x.contiguous(memory_format=torch.channels_last)
 
 
@@ -192,7 +212,7 @@ def random_views(images, strength=1.0):
     rows[:, 1, 1] = zoom
     # Coordinates run from -1 to 1: a share of the width is twice as much.
     rows[:, 0, 2], rows[:, 1, 2] = amount(0.25) * strength, amount(0.25) * strength
-    grid = F.affine_grid(rows, (count, 3, SIZE, SIZE), align_corners=False)
+    grid = F.affine_grid(rows, (count, 3, SIDE, SIDE), align_corners=False)
     return F.grid_sample(images.float(), grid, padding_mode="reflection", align_corners=False)
 
 
