@@ -46,11 +46,9 @@ def _read_strokes(name):
 
 
 # See these files for what they mean.
-SKELETONS = (
-    _read_strokes("strokes_digits.txt")
-    | _read_strokes("strokes_letters.txt")
-    | _read_strokes("strokes_others.txt")
-)
+_OF_LETTERS = _read_strokes("strokes_letters.txt")
+SKELETONS = _read_strokes("strokes_digits.txt") | _OF_LETTERS | _read_strokes("strokes_others.txt")
+ALPHABET = tuple(_OF_LETTERS)  # alpha to omega
 
 # The colours of pens, RGB: black, two blues, red, pencil.
 PENS = ((30, 30, 35), (35, 45, 120), (20, 60, 90), (120, 30, 40), (90, 90, 95))
