@@ -24,13 +24,13 @@ def parse_options():
         "--layer",
         choices=("conv1", "conv2"),
         default="conv1",
-        help="conv2: 2a shows a kernel for each filter and feature map of conv1, 2b what the "
-        "filters make of these maps; likeness and verdict count all kernels, without figure 2c",
+        help="conv2: figure 2a has a kernel for each filter and feature map of conv1, 2b what the "
+        "filters make of these maps; all kernels are compared, without figure 2c",
     )
     add(
         "--image",
         type=cli.path_name,
-        help="picture for figure 2d; the ninth test image if None",
+        help="picture for figure 2d (default: the ninth test image)",
     )
     parser.add_dataset("to look at")
     return parser.parse_args()
@@ -45,22 +45,27 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     import torch.nn.functional as F
 
     from network import datasets, plots
-    from network.files import Problem
+    from network.files import Problem, require_writable
     from network.filters import figures, operators
-    from network.model import load_digit_network, network_input, parameter_count
-    from network.pen import DIGITS
+    from network.filters.edges import count_edge_detectors
+    from network.filters.occlusion import COVERS, PATCH, occlude
+    from network.model import network_input, parameter_count
     from network.photos import read_character
-    from network.training import predict
+    from network.weights import class_names, load_network
 
 NINTH = 8  # the test image that the report calls ambiguous: a 5 much like a 6
-PATCH = 5  # pixels along each side of the square that covers a part of the image
-COVERS = {"ink covered by paper": 0, "paper covered by ink": 255}  # grey values
 
 
 def main(options):
+    require_writable(options.figures_dir)
     device = cli.choose_device(options.device)
-    network = load_digit_network(cli.weights_path(options), device)
-    dataset = datasets.find_digits(options.dataset, options.data_dir)
+    network, facts = load_network(cli.weights_path(options), device)
+    names = class_names(network, facts)
+    clothes = names == datasets.CLASS_NAMES["FashionMNIST"]
+    find = datasets.find_fashion_or_digits if clothes else datasets.find_digits
+    dataset = find(options.dataset, options.data_dir)
+    drawn = "drawn" if dataset == "drawn digits" else None
+    options.suffix = cli.suffix(options.weights, drawn)
     image = datasets.load(dataset, options.data_dir, train=True, count=1).images[0]  # (28, 28)
 
     print(network)
@@ -68,7 +73,7 @@ def main(options):
     what = f"the first training image of {dataset}"
     look = look_at_first_layer if options.layer == "conv1" else look_at_second_layer
     written = look(network, image, what, options)  # 2a to 2c
-    status, paths = weigh_evidence(network, dataset, options)  # 2d
+    status, paths = look_at_answer(network, names, dataset, options)  # 2d
     cli.print_files(written + paths)
     return status
 
@@ -77,16 +82,17 @@ def look_at_first_layer(network, image, what, options):
     """2a to 2c for conv1; returns the paths of the figures."""
     weights, bias = parameters(network.conv1)  # (10, 1, 5, 5), (10,)
     print_filters(weights, bias)
-    responses = layer_responses(network_input(image[None])[0].numpy(), weights, bias)
+    responses = operators.layer_responses(network_input(image[None])[0].numpy(), weights, bias)
     kernels = weights[:, 0]
     count = f"{len(kernels)} filters of conv1"
-    paths = [options.figures_dir / f"2{name}.png" for name in ("a_filters", "b_responses")]
+    paths = [figure_path(name, options) for name in ("2a_filters", "2b_responses")]
     plots.save(figures.filter_panels(kernels, f"The {count}"), paths[0])
     title = f"The {count}, and what each makes of {what} (valid part, with bias, before pooling)"
     figure = figures.filters_and_responses(image, kernels, responses, title)
     plots.save(figure, paths[1])
-    paths.append(compare(kernels, options.figures_dir))
-    judge(kernels, "filters of conv1", options.seed)
+    paths.append(figure_path("2c_operators", options))
+    plots.save(compare_with_operators(kernels), paths[2])
+    count_edge_detectors(kernels, "filters of conv1", options.seed)
     return paths
 
 
@@ -97,9 +103,9 @@ def look_at_second_layer(network, image, what, options):
     with torch.inference_mode():
         x = network_input(image[None]).to(network.conv1.weight.device)
         maps = F.relu(network.pool1(network.conv1(x)))[0].cpu().numpy()  # (10, 12, 12)
-    responses = layer_responses(maps, weights, bias)
+    responses = operators.layer_responses(maps, weights, bias)
     names = "2a_filters_conv2", "2b_responses_conv2"
-    paths = [options.figures_dir / f"{name}.png" for name in names]
+    paths = [figure_path(name, options) for name in names]
     title = f"The {weights.shape[0]} × {weights.shape[1]} kernels of conv2"
     plots.save(figures.filter_table(weights, title), paths[0])
     title = (
@@ -108,24 +114,22 @@ def look_at_second_layer(network, image, what, options):
     )
     plots.save(figures.maps_and_responses(maps, responses, title), paths[1])
     kernels = weights.reshape(-1, *weights.shape[2:])  # (200, 5, 5)
-    names, *_ = best_matches(kernels)
+    names, *_ = operators.best_matches(kernels)
     print(f"best matches of the {len(kernels)} kernels:")
     for family, count in Counter(name.split()[0] for name in names).most_common():
         print(f"  {family:9} {count:4}")
-    judge(kernels, "kernels of conv2", options.seed)
+    count_edge_detectors(kernels, "kernels of conv2", options.seed)
     return paths
+
+
+def figure_path(name, options):
+    """Where a figure goes; its name says if the network or the digits are not those that ship."""
+    return options.figures_dir / f"{name}{options.suffix}.png"
 
 
 def parameters(layer):
     """A convolution's weights (F, C, n, n) and biases (F,) as float32 arrays."""
     return layer.weight.detach().cpu().numpy(), layer.bias.detach().cpu().numpy()
-
-
-def layer_responses(maps, weights, bias):
-    """What a convolution's filters (F, C, n, n) answer to what it sees (C, H, W): (F, h, w)."""
-    return np.stack(
-        [operators.respond(maps, kernels) + b for kernels, b in zip(weights, bias, strict=True)]
-    )
 
 
 def print_filters(weights, bias):
@@ -140,26 +144,17 @@ def print_filters(weights, bias):
             print("    ".join(rows))
 
 
-def best_matches(kernels):
-    """The operator most like each kernel (F, n, n): names, cosines (F,), operators (F, n, n)."""
-    classical = operators.classical_operators(kernels.shape[-1])
-    cosines = operators.cosines(kernels, list(classical.values()))  # (F, operators)
-    best = np.abs(cosines).argmax(1)
-    names = [list(classical)[index] for index in best]
-    found = np.stack([classical[name] for name in names])
-    return names, cosines[np.arange(len(best)), best], found
-
-
-def compare(kernels, folder):
-    """2c: each filter (F, n, n) against the classical operators; returns the figure's path."""
-    names, cosine, matches = best_matches(kernels)
+def compare_with_operators(kernels):
+    """2c: each filter (F, n, n) against the classical operators; returns the figure."""
+    names, cosine, matches = operators.best_matches(kernels)
     share, direction = operators.sobel_fit(kernels)
     angle, slope = operators.gradient(kernels)
     mean = operators.mean_share(kernels)
     print(
         "\nAngles: the direction of change, 0° to the right, 90° down. Gradient: of the plane that "
-        "fits the\nweights best, per pixel. Sobel pair: what Sobel x and y together explain of the "
-        "energy around the\nmean, and their best direction. Mean: its share of the whole energy.\n"
+        "fits the\nweights best, per pixel. Energy: the sum of squares of the weights. Sobel pair: "
+        "what share of the\nenergy around the mean Sobel x and y together make up, and their best "
+        "direction. Mean: its share\nof the whole energy.\n"
     )
     print(f"filter  {'best match':27} cosine      gradient      Sobel pair   mean")
     for i, name in enumerate(names):
@@ -170,7 +165,7 @@ def compare(kernels, folder):
     captions = [  # of three panels each
         (
             f"filter {i}\ngradient {a:.0f}°",
-            f"{in_two_lines(name)} ({c:+.2f})",
+            f"{figures.in_two_lines(name)} ({c:+.2f})",
             f"Sobel pair\n{s:.0%}",
         )
         for i, (a, name, c, s) in enumerate(zip(angle, names, cosine, share, strict=True))
@@ -184,128 +179,51 @@ def compare(kernels, folder):
         axis=1,
     )
     title = (
-        "The filters of conv1 with their gradients, each beside the classical operator most like "
-        "it (cosine) and what the Sobel pair explains of it (energy)"
+        "The filters of conv1 with their gradients (the longer, the steeper), each beside the "
+        "classical operator most like it (cosine) and its part in the Sobel pair (share of energy)"
     )
-    path = folder / "2c_operators.png"
-    plots.save(figures.likenesses(trios, captions, angle, title), path)
-    return path
+    return figures.likenesses(trios, captions, angle, slope, title)
 
 
-def in_two_lines(name):
-    """An operator's name, its last part below: Sobel x, Laplacian of Gaussian σ 1.1."""
-    words = name.split()
-    cut = {"Sobel": 0, "line": 0, "Laplacian": 3, "Gaussian": 1, "Gabor": 2}[words[0]]
-    return (" ".join(words[:cut]) + "\n" + " ".join(words[cut:])).strip(" ")
-
-
-def judge(kernels, what, seed):
-    """The verdict: how many filters (F, n, n) are edge detectors, and what chance would score."""
-    rng = np.random.default_rng(seed)
-    own = operators.score(kernels[None])
-    white = operators.chance(kernels, rng)
-    smooth = operators.chance(kernels, rng, operators.blur_to_match(kernels, rng))
-    count, draws, edges = len(kernels), len(white.edges), own.edges[0]
-    alike = operators.smoothness(kernels)
-    print(
-        f"\nAn edge detector, here: at least {operators.EDGE_SHARE:.0%} explained by the Sobel "
-        f"pair. Random: {draws:,} draws of {count},\nmean and 95 % interval. Random and smooth: "
-        f"neighbouring weights correlate as the network's, by {alike:.2f}.\n"
-    )
-    print(f"{f'means of {count}':17} {'best match':>19}  {'Sobel pair':>17}  edge detectors")
-    rows = ("the network", own), ("random", white), ("random and smooth", smooth)
-    for name, scores in rows:
-        best, share = between(scores.best, ".2f"), between(scores.share, ".0%")
-        print(f"{name:17} {best:>19}  {share:>17}  {between(scores.edges, '.3g')}")
-    are = "is an edge detector" if edges == 1 else "are edge detectors"
-    scored = [
-        f"{between(scores.edges, '.3g')}, {edges} or more in {np.mean(scores.edges >= edges):.1%}"
-        for scores in (white, smooth)
-    ]
-    print(
-        f"\nverdict: {edges} of {count} {what} {are}; of {count} random ones {scored[0]} of draws; "
-        f"of {count} random and as smooth {scored[1]}"
-    )
-
-
-def between(values, form):
-    """The mean of many values and the interval that 95 % of them lie in; a single one as it is."""
-    if len(values) == 1:
-        return f"{values[0]:{form}}"
-    low, high = np.percentile(values, (2.5, 97.5))
-    return f"{values.mean():{form}} ({low:{form}} to {high:{form}})"
-
-
-def weigh_evidence(network, dataset, options):
+def look_at_answer(network, names, dataset, options):
     """2d: what in an image speaks for the answer; returns the exit status and the figure's path."""
-    path = options.image
-    if path is None:
+    path = figure_path("2d_occlusion", options)
+    if options.image is None:
         test = datasets.load(dataset, options.data_dir, train=False, count=NINTH + 1)
         image = test.images[NINTH].numpy()
         what = f"the ninth test image of {dataset}"
     else:
         try:
-            _, image = read_character(path)
+            _, image = read_character(options.image)
         except Problem as problem:
             cli.complain(problem)
             return problem.status, []
-        what = path.name.encode(errors="replace").decode()  # a name need be no text
+        what = "the picture"
+        path = path.with_stem(path.stem + cli.suffix(options.image))
     probabilities, maps = occlude(network, image)
     answer, second = np.argsort(-probabilities)[:2]
+    first_name, second_name = names[answer], names[second]
     ahead = np.log(probabilities[answer] / probabilities[second])
+    told = options.image.name if options.image else what
     print(
-        f"\n{what}: {DIGITS[answer]} ({probabilities[answer]:.1%}), then {DIGITS[second]} "
-        f"({probabilities[second]:.1%}), {ahead:.2f} nats apart"
+        f"\n{told}: {first_name} ({probabilities[answer]:.1%}), then {second_name} "
+        f"({probabilities[second]:.1%}), {ahead:.2f} nats apart (in log-probability)"
     )
     for cover, margin in zip(COVERS, maps[:, 2], strict=True):
         print(f"  {cover}, a square of {PATCH}×{PATCH}:")
-        for sign, one, other in ((1, answer, second), (-1, second, answer)):
+        for sign, one, other in ((1, first_name, second_name), (-1, second_name, first_name)):
             row, column = np.unravel_index(np.argmax(sign * margin), margin.shape)
             print(
-                f"    around row {row}, column {column} the image speaks most for {DIGITS[one]} "
-                f"against {DIGITS[other]}: by {sign * margin[row, column]:.2f} nats"
+                f"    around row {row}, column {column} the image speaks most for {one} "
+                f"against {other}: by {sign * margin[row, column]:.2f} nats"
             )
-    captions = (
-        f"for {DIGITS[answer]}",
-        f"for {DIGITS[second]}",
-        f"for {DIGITS[answer]} against {DIGITS[second]}",
+    captions = f"for {first_name}", f"for {second_name}", f"for {first_name} against {second_name}"
+    title = f"What in {what} speaks for {first_name}, and what for {second_name}"
+    figure = figures.occlusion_maps(
+        image, names, probabilities, maps, captions, list(COVERS), title
     )
-    title = f"What in {what} speaks for {DIGITS[answer]}, and what for {DIGITS[second]}"
-    figure = figures.evidence(image, DIGITS, probabilities, maps, captions, list(COVERS), title)
-    path = options.figures_dir / "2d_evidence.png"
     plots.save(figure, path)
     return 0, [path]
-
-
-def occlude(network, image):
-    """Covers an image part by part and sees what the network makes of the rest.
-
-    What is lost of a class's log-probability is what the covered part said for it (Zeiler and
-    Fergus 2014, "Visualizing and Understanding Convolutional Networks").
-
-    Args:
-        network: gives log-probabilities.
-        image: (28, 28) uint8.
-
-    Returns:
-        The probabilities of the whole image, (classes,); and the losses in nats of the answer, of
-        the runner-up, and of the margin between them: (covers, 3, 28, 28), a pixel for the middle
-        of each square.
-    """
-    height, width = image.shape
-    copies = [image]
-    for value in COVERS.values():
-        for row, column in np.ndindex(height, width):
-            copy = image.copy()
-            top, left = max(0, row - PATCH // 2), max(0, column - PATCH // 2)
-            copy[top : row + PATCH // 2 + 1, left : column + PATCH // 2 + 1] = value
-            copies.append(copy)
-    batch = torch.from_numpy(np.stack(copies)).to(network.conv1.weight.device)
-    log_p = predict(network, batch).cpu().numpy()  # (1 + covers * 784, classes)
-    best = np.argsort(-log_p[0])[:2]
-    losses = (log_p[0] - log_p[1:])[:, best].reshape(len(COVERS), height, width, 2)
-    answer, second = np.moveaxis(losses, -1, 0)  # (covers, 28, 28) each
-    return np.exp(log_p[0]), np.stack([answer, second, answer - second], axis=1)
 
 
 if __name__ == "__main__":

@@ -85,8 +85,9 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network.experiment.settings import Settings, describe, in_order
     from network.experiment.statistics import binomial_interval
     from network.files import Problem, require_writable
-    from network.model import MyNetwork, load_network, save_network, set_aside_better
+    from network.model import MyNetwork, save_network
     from network.training import predict
+    from network.weights import load_network, set_aside_better
 
 # Data sets and figures are imported where they are used: this file is read by every worker
 # process, which needs neither.

@@ -1,6 +1,7 @@
 """Task 1.A to 1.D: look at MNIST, draw the network, train it, save it.
 
-Leaves models/mnist_network.pth and the figures 1a to 1c.
+Leaves models/mnist_network.pth and the figures 1a to 1c; of drawn digits, files whose names say so.
+A training that was stopped goes on where it was when the same command is given again.
 """
 
 import argparse
@@ -27,7 +28,7 @@ def parse_options():
     given = parser.add_argument_group("recipe", argument_default=argparse.SUPPRESS).add_argument
     given("--epochs", type=cli.whole_number(1), help="passes over the training images")
     given("--batch-size", type=cli.whole_number(1), help="images in a training step")
-    given("--optimizer", choices=("adamw", "sgd"), help="adamw wants a learning rate of 0.004")
+    given("--optimizer", choices=("adamw", "sgd"), help="brings its own learning rate")
     given("--learning-rate", type=cli.number(0), help="its peak, where it follows a cycle")
     given("--momentum", type=cli.number(0, below=1), help="of sgd")
     given("--weight-decay", type=cli.number(0), help="pulls weights towards zero")
@@ -48,37 +49,42 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
 
     from network import datasets, plots
     from network.digits import figures
-    from network.files import Problem
-    from network.model import (
-        MyNetwork,
-        network_input,
-        parameter_count,
-        save_network,
-        set_aside_better,
-    )
-    from network.training import REPORT, Recipe, evaluate, measures, train
+    from network.digits.doubt import calibrate, doubt_limit
+    from network.files import Problem, name_beside, require_writable
+    from network.model import MyNetwork, network_input, parameter_count, save_network
+    from network.training import REPORT, Recipe, evaluate, exposure_loss, measures, train
+    from network.weights import load_network, set_aside_better
 
 RECIPES = {"default": Recipe(), "report": REPORT}
+CHECKED = 10_000  # training images whose accuracy is measured after each epoch
 
 
 def main(options):
+    with_drawn = options.dataset == "auto" and options.recipe == "default"
     options.recipe = chosen_recipe(options)
     device = cli.choose_device(options.device)
+    require_writable(options.models_dir, options.figures_dir)
     dataset = datasets.find_digits(options.dataset, options.data_dir)
     training = datasets.load(dataset, options.data_dir, train=True).to(device)
     test = datasets.load(dataset, options.data_dir, train=False).to(device)
 
-    look(test, options.figures_dir)  # 1.A
+    lessons = training
+    if dataset == "MNIST" and with_drawn:
+        lessons = datasets.with_drawn(training, options.seed).to(device)
+
+    draw_examples(test, options)  # 1.A
     torch.manual_seed(options.seed)
     network = MyNetwork().to(device)
     print(network)  # 1.B
     print(f"{parameter_count(network):,} parameters\n", flush=True)
-    history = learn(network, training, test, options)  # 1.C
-    weigh(network, training, test)
-    draw_network(network, test, options.figures_dir)  # 1.B, now that there is something to see
-    path = keep(network, training, history, options)  # 1.D
+    history = learn(network, training, lessons, test, options)  # 1.C
+    limit = None if lessons is training else settle_doubts(network, training, options)
+    draw_curves(history, lessons, options)
+    print_accuracies(network, training, test)
+    draw_network(network, test, options)  # 1.B, now that there is something to see
+    path = save(network, lessons, history, limit, options)  # 1.D
     names = ("1a_examples", "1b_network", "1c_accuracy", "1c_loss")
-    cli.print_files([options.figures_dir / f"{name}.png" for name in names] + [path])
+    cli.print_files([figure_path(name, dataset, options) for name in names] + [path])
 
 
 def chosen_recipe(options):
@@ -88,36 +94,68 @@ def chosen_recipe(options):
         for field in dataclasses.fields(Recipe)
         if hasattr(options, field.name)
     }
-    return dataclasses.replace(RECIPES[options.recipe], **changes)
+    recipe = RECIPES[options.recipe]
+    if changes.get("optimizer", recipe.optimizer) != recipe.optimizer:
+        changes = {"learning_rate": None, **changes}  # the other optimizer's own, unless given
+    return dataclasses.replace(recipe, **changes)
 
 
-def look(test, folder):
+def draw_examples(test, options):
     """1.A: the first six test images and their labels."""
     captions = [test.class_names[label] for label in test.labels[:6]]
     title = f"The first six test images of {test.dataset}"
     figure = plots.image_grid(test.images[:6].cpu(), captions, 3, title)
-    plots.save(figure, folder / "1a_examples.png")
+    plots.save(figure, figure_path("1a_examples", test.dataset, options))
 
 
-def draw_network(network, test, folder):
+def draw_network(network, test, options):
     """1.B: the network as a diagram, with the first test image on its way through it."""
     image = network_input(test.images[:1])
     figure = figures.network_diagram(network, image, test.class_names)
-    plots.save(figure, folder / "1b_network.png")
+    plots.save(figure, figure_path("1b_network", test.dataset, options))
 
 
-def learn(network, training, test, options):
-    """1.C: trains, tests after each epoch and draws the curves; returns the history."""
-    sample = training.images[:10_000], training.labels[:10_000]  # enough for a curve
-    history = {"batch_losses": [], "epochs": []}
-    unfinished = weights_path(training.dataset, options, "_unfinished")
-    save_network(unfinished, network)  # shows before the training that it can be written
+def learn(network, training, lessons, test, options):
+    """1.C: trains and tests after each epoch; returns the history.
+
+    The network learns `lessons`: the training images, and drawn ones where these are added. What
+    was learned is kept after each epoch and at Ctrl-C, for the same command to go on from.
+    """
+    sample = training.images[:CHECKED], training.labels[:CHECKED]  # enough for a curve
+    recipe, unfinished = options.recipe, weights_path(training.dataset, options, "_unfinished")
+    history, saved = read_unfinished(unfinished, lessons, options)
+
+    def keep(state):
+        known = facts(lessons, history, options)
+        save_network(unfinished, network, **known, images=len(lessons.labels), training=state)
+
+    epochs = train(
+        network,
+        lessons.images,
+        lessons.labels,
+        recipe,
+        loss_function=exposure_loss,
+        save=keep,
+        saved=saved,
+    )
+    if lessons is not training:
+        print(
+            f"learning {len(training.labels):,} images of {training.dataset} and, drawn by "
+            f"network/pen.py, {datasets.DRAWN_DIGITS:,} digits and {datasets.DRAWN_OTHERS:,} "
+            "images of what is no digit"
+        )
+    print(
+        f"accuracy by epoch: of {training.dataset}'s first {len(sample[1]):,} training images and "
+        f"of all its {len(test.labels):,} test images",
+        flush=True,
+    )
     try:
-        for epoch in train(network, training.images, training.labels, options.recipe):
+        for epoch in epochs:
             if not all(map(math.isfinite, epoch.losses)):
+                unfinished.unlink(missing_ok=True)  # nothing to go on from
                 raise Problem(
                     f"the loss grew beyond all numbers in epoch {epoch.number}; choose a lower "
-                    f"--learning-rate than {options.recipe.learning_rate:g}"
+                    f"--learning-rate than {recipe.learning_rate:g}"
                 )
             history["batch_losses"] += epoch.losses
             known = measures(
@@ -125,30 +163,72 @@ def learn(network, training, test, options):
             )
             history["epochs"].append(known)
             line = (
-                f"epoch {epoch.number:2}/{options.recipe.epochs}: training accuracy "
+                f"epoch {epoch.number:2}/{recipe.epochs}: training accuracy "
                 f"{known['train_accuracy']:.2%}, test accuracy {known['test_accuracy']:.2%}, "
                 f"{epoch.seconds:.1f} s"
             )
             tqdm.write(line, file=sys.stdout)  # goes above the progress bar
             sys.stdout.flush()
-            save_network(unfinished, network, **facts(training, history, options))
     except KeyboardInterrupt:
-        save_network(unfinished, network, **facts(training, history, options))
+        if not unfinished.is_file():
+            raise
         raise KeyboardInterrupt(
-            f"what was learned in {len(history['epochs'])} epochs is kept in "
-            f"{cli.short(unfinished)}; other weights are as they were"
+            f"what was learned is kept in {cli.short(unfinished)}, and the same command goes on "
+            "from there; other weights are as they were"
         ) from None
-    of = f"the digit network on {training.dataset}"
-    figure = figures.accuracy_curves(history["epochs"], f"Accuracy of {of}")
-    plots.save(figure, options.figures_dir / "1c_accuracy.png")
-    size = options.recipe.batch_size
-    tests = [(e["epoch"] * len(training.images), e["test_loss"]) for e in history["epochs"]]
-    figure = figures.loss_curves(history["batch_losses"], size, tests, f"Loss of {of}")
-    plots.save(figure, options.figures_dir / "1c_loss.png")
     return history
 
 
-def weigh(network, training, test):
+def read_unfinished(path, training, options):
+    """What a stopped training left: its history, and the state of `train` to go on from.
+
+    Where it is of another command, it is kept under another name, and a new history begins.
+    """
+    history, saved = {"batch_losses": [], "epochs": []}, None
+    if not path.is_file():
+        return history, saved
+    try:
+        _, before = load_network(path)
+        now = {**facts(training, history, options), "images": len(training.labels)}
+        same = ("dataset", "seed", "recipe", "images")
+        if all(before[name] == now[name] for name in same):
+            history, saved = before["history"], before["training"]
+    except (Problem, KeyError):
+        pass
+    if saved:
+        cli.notice(f"going on from {cli.short(path)}, after {len(history['epochs'])} epochs")
+    else:
+        aside = name_beside(path)
+        path.rename(aside)
+        cli.notice(f"another training was stopped; what it learned is kept as {cli.short(aside)}")
+    return history, saved
+
+
+def settle_doubts(network, training, options):
+    """Calibrates the network; returns the entropy above which an answer is perhaps no digit."""
+    drawn = datasets.more_drawn(options.seed).to(training.images.device)
+    calibrate(
+        network,
+        torch.cat([training.images[-CHECKED:], drawn.images]),
+        torch.cat([training.labels[-CHECKED:], drawn.labels]),
+    )
+    return doubt_limit(network, training.images)
+
+
+def draw_curves(history, training, options):
+    """1.C: accuracy and loss in the course of the training."""
+    images, epochs = len(training.labels), history["epochs"]
+    of = f"the digit network on {training.dataset}"
+    checked = min(CHECKED, images)
+    figure = figures.accuracy_curves(epochs, checked, f"Accuracy of {of}")
+    plots.save(figure, figure_path("1c_accuracy", training.dataset, options))
+    tests = [(epoch["epoch"] * images, epoch["test_loss"]) for epoch in epochs]
+    size = options.recipe.batch_size
+    figure = figures.loss_curves(history["batch_losses"], size, images, tests, f"Loss of {of}")
+    plots.save(figure, figure_path("1c_loss", training.dataset, options))
+
+
+def print_accuracies(network, training, test):
     """Is there overfitting? Prints both accuracies and what lies between them."""
     accuracies = []
     for part, name in ((training, "training"), (test, "test")):
@@ -166,20 +246,25 @@ def weigh(network, training, test):
     )
 
 
-def keep(network, training, history, options):
+def save(network, training, history, limit, options):
     """1.D: saves the network and returns its path; weights that tested better are not lost."""
     path = weights_path(training.dataset, options)
     known = facts(training, history, options)
     cli.notice(set_aside_better(path, known["test_accuracy"], known["dataset"]))
-    save_network(path, network, **known)
+    save_network(path, network, **known, doubt_limit=limit)
     weights_path(training.dataset, options, "_unfinished").unlink(missing_ok=True)
     return path
 
 
 def weights_path(dataset, options, suffix=""):
     """Where weights go: drawn digits never take the place of those learned from MNIST."""
-    name = "mnist_network" if dataset == "MNIST" else "drawn_network"
+    name = "drawn_network" if dataset == "drawn digits" else "mnist_network"
     return options.models_dir / f"{name}{suffix}.pth"
+
+
+def figure_path(name, dataset, options):
+    """Where a figure goes, likewise."""
+    return options.figures_dir / f"{name}{'_drawn' if dataset == 'drawn digits' else ''}.png"
 
 
 def facts(training, history, options):

@@ -16,9 +16,10 @@ from benchmarks.sides import parse_options
 from benchmarks.usual import usual_epoch, usual_loader, usual_optimizer
 from network.cli import HOME
 from network.datasets import find_or_download, load
-from network.letters.folders import letter_names, read_letters
+from network.letters.folders import find_letters, read_letters
 from network.model import MyNetwork, network_input
-from network.photos import image_files, read_character
+from network.photos import read_character
+from network.pictures import image_files
 from network.training import REPORT, evaluate
 
 
@@ -38,13 +39,14 @@ def read_digits(network):
 
 def read_greek(network, train_dir, epochs=100):
     """How many of the shipped test letters are read right, and how many there are."""
-    names = letter_names(HOME / "data" / train_dir)
+    files = find_letters(HOME / "data" / train_dir)
     letters, test = (
-        read_letters(HOME / "data" / folder, names, squeeze) for folder in (train_dir, "greek_test")
+        read_letters(part, list(files), squeeze)
+        for part in (files, find_letters(HOME / "data" / "greek_test"))
     )
     with torch.no_grad():
         x, unseen = (network.features(network_input(part.images)) for part in (letters, test))
-    last = nn.Linear(x.shape[1], len(names))
+    last = nn.Linear(x.shape[1], len(files))
     optimizer = torch.optim.SGD(last.parameters(), REPORT.learning_rate, REPORT.momentum)
     for _ in range(epochs):
         for batch in torch.randperm(len(x)).split(5):

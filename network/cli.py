@@ -14,6 +14,9 @@ A program reads its options before it imports what takes seconds, so that --help
 """
 
 import argparse
+import glob
+import os
+import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,9 +32,20 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Tells an option's default where there is one to tell."""
 
     def _get_help_string(self, action):
-        if action.default in (None, False, []):
+        if action.default is None or action.default is False or action.default == []:
             return action.help
         return super()._get_help_string(action)
+
+
+class MatchingFiles(argparse.Action):
+    """Puts all files that match in the place of *.jpg, which shells on Windows do not do."""
+
+    def __call__(self, parser, options, paths, option=None):
+        found = []
+        for path in paths:
+            matches = [] if os.path.lexists(path) else sorted(glob.glob(str(path), recursive=True))
+            found += map(Path, matches or [path])
+        setattr(options, self.dest, found)
 
 
 class Parser(argparse.ArgumentParser):
@@ -85,7 +99,13 @@ class Parser(argparse.ArgumentParser):
     def add_pictures(self, purpose):
         """Adds any number of pictures and folders of pictures, and what for."""
         self.add_argument(
-            "pictures", nargs="*", type=path_name, metavar="IMAGE or FOLDER", help=purpose
+            "pictures",
+            nargs="*",
+            type=path_name,
+            action=MatchingFiles,
+            default=[],
+            metavar="IMAGE or FOLDER",
+            help=purpose,
         )
 
     def error(self, message):
@@ -158,6 +178,23 @@ def choose_device(name):
 def weights_path(options):
     """The weights that --weights names, else those that mnist_train.py leaves."""
     return options.weights or options.models_dir / "mnist_network.pth"
+
+
+def suffix(*inputs):
+    """What names of files get to say that they are of a user's own input, as "_my_photos".
+
+    So they never take the place of those that ship.
+
+    Args:
+        inputs: paths or names of what was taken in place of what ships; None for what was not, and
+            the weights that ship count as none.
+    """
+    own = [Path(i).resolve() for i in inputs if i is not None]
+    own = [path for path in own if path != (HOME / "models" / "mnist_network.pth").resolve()]
+    if not own:
+        return ""
+    name = re.sub(r"[^\w-]+", "_", own[0].stem).strip("_")[:40] or "own"
+    return f"_{name}" + (f"_and_{len(own) - 1}_more" if len(own) > 1 else "")
 
 
 def notice(text):

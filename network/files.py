@@ -53,10 +53,17 @@ def require_writable(*folders):
         Problem: one of them cannot be made or written.
     """
     for folder in folders:
-        probe = Path(folder) / f".writable.{os.getpid()}.part"
-        with whole_file(probe) as file:
-            file.write(b"\0")
-        probe.unlink(missing_ok=True)
+        probe = Path(folder) / f".{os.getpid()}.part"
+        try:
+            probe.parent.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"\0")
+        except OSError as error:
+            raise Problem(
+                f"cannot write in {folder}: {error.strerror or error}; choose another folder"
+            ) from None
+        finally:
+            with suppress(OSError):
+                probe.unlink()
 
 
 def name_beside(path):

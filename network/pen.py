@@ -2,7 +2,7 @@
 
 Nothing here was written by a person: a character is a table of control points, bent by random
 numbers. It serves where MNIST cannot be had (`drawn_digits`), and it made every picture that ships
-under `data/`; `python -m network.pen` draws those again.
+under `data/`; `python -m network.pen data` draws those again.
 
 The way from table to picture:
 
@@ -12,17 +12,19 @@ The way from table to picture:
     photograph  the same as pen on paper before a camera
 """
 
+import multiprocessing
+import os
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from network import photos
-from network.cli import short
+from network import cli, photos
 from network.files import whole_file
 
 DIGITS = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
@@ -44,16 +46,21 @@ def _read_strokes(name):
 
 
 # See these files for what they mean.
-SKELETONS = _read_strokes("strokes_digits.txt") | _read_strokes("strokes_letters.txt")
+SKELETONS = (
+    _read_strokes("strokes_digits.txt")
+    | _read_strokes("strokes_letters.txt")
+    | _read_strokes("strokes_others.txt")
+)
 
 # The colours of pens, RGB: black, two blues, red, pencil.
 PENS = ((30, 30, 35), (35, 45, 120), (20, 60, 90), (120, 30, 40), (90, 90, 95))
 
+BLOCK = 1000  # images that are drawn in one go
 SAMPLES = 8  # points of the curve for each step between two control points
 FRACTION = 4  # bits of a pixel's coordinate behind the point
 
 
-@cache
+@lru_cache(2000)
 def _curve(strokes):
     """The curve through a skeleton's control points, as a matrix: it is linear in them.
 
@@ -99,16 +106,21 @@ class Hand:
     aspect: float  # how much wider than the skeleton, as a factor
     wobble: float  # standard deviation of control points, as a share of the character's height
     pen: float  # width of the pen's tip, in the same measure
+    swing: float = 1.0  # how far the whole character is bent, as a factor
 
     @classmethod
-    def any(cls, rng):
-        """A random writer. They differ more than MNIST's, so that MNIST's lie among them."""
+    def any(cls, rng, swing=1.0):
+        """A random writer. They differ more than MNIST's, so that MNIST's lie among them.
+
+        With less `swing` they write more like the skeletons.
+        """
         return cls(
             taste=rng.random(),
             slant=rng.normal(0.12, 0.22),
-            aspect=np.exp(np.clip(rng.normal(0, 0.28), -0.5, 0.6)),
-            wobble=0.025 * np.exp(rng.normal(0, 0.4)),
+            aspect=np.exp(np.clip(rng.normal(0, 0.28), -0.5, 0.7)),
+            wobble=0.025 * swing * np.exp(rng.normal(0, 0.4)),
             pen=np.clip(0.125 * np.exp(rng.normal(0, 0.5)), 0.03, 0.34),
+            swing=swing,
         )
 
 
@@ -132,7 +144,12 @@ def draw(character, rng, size=64, hand=None):
         (size, size) uint8, ink 255, paper 0; all ink lies inside the frame.
     """
     hand = hand or Hand.any(rng)
-    curve, ends = _written(character, hand, rng)
+    return draw_strokes(way_of(character, hand.taste), rng, size, hand)
+
+
+def draw_strokes(strokes, rng, size, hand):
+    """Draws any strokes, given as in the files of ways of writing; else as `draw`."""
+    curve, ends = _written(strokes, hand, rng)
 
     # Room on the paper: the longer side takes part of the frame, anywhere in it.
     low, high = curve.min(0), curve.max(0)
@@ -158,22 +175,24 @@ def draw(character, rng, size=64, hand=None):
     return cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)
 
 
-def _written(character, hand, rng):
+def _written(strokes, hand, rng):
     """The pen's path: (M, 2) points, about 1 high, and where each stroke begins and ends in it."""
-    points, weights, owner, tips, ends = _curve(way_of(character, hand.taste))
+    points, weights, owner, tips, ends = _curve(strokes)
     # The hand misses its aim: each point a little, each stroke as a whole.
     noise = rng.normal(0, hand.wobble, (2, *points.shape))
     points = points + noise[0] + noise[1][owner]
     # Strokes begin and end early or late: their outermost points move along the stroke.
-    reach = rng.normal(0, 0.12, (len(tips), 1))
+    reach = rng.normal(0, 0.12 * hand.swing, (len(tips), 1))
     points[tips[:, 0]] += reach * (points[tips[:, 0]] - points[tips[:, 1]])
     curve = weights @ points  # (M, 2)
 
     # The upper part is smaller or larger than the lower, the left than the right.
-    curve = np.clip(curve, 0, None) ** np.exp(rng.normal(0, 0.2, 2))
+    curve = np.clip(curve, 0, None) ** np.exp(rng.normal(0, 0.2 * hand.swing, 2))
     # Two slow waves bend the whole.
     waves, phases = rng.normal(0, 0.55, (2, 2)), rng.uniform(0, 2 * np.pi, 2)
-    curve = curve + np.sin(2 * np.pi * curve @ waves + phases) @ rng.normal(0, 0.05, (2, 2))
+    curve = curve + np.sin(2 * np.pi * curve @ waves + phases) @ rng.normal(
+        0, 0.05 * hand.swing, (2, 2)
+    )
     # Proportions, slant, and the angle at which the paper lies.
     turn = rng.normal(0, 0.12)
     shape = np.array([[hand.aspect, -hand.slant], [0, 1]])
@@ -205,24 +224,73 @@ def photograph(ink, rng):
     return np.uint8(np.clip(picture, 0, 255) + 0.5)
 
 
-def drawn_digits(count, seed, progress=None):
+def drawn_digits(count, seed, progress=None, swing=1.0):
     """Draws a training set like MNIST's, every class as often as the others.
 
     Args:
         count: how many images.
         seed: the same seed draws the same images.
-        progress: wraps the loop's iterable, such as tqdm.
+        progress: wraps the iterable of blocks, such as tqdm.
+        swing: see `Hand.any`.
 
     Returns:
         images (count, 28, 28) uint8, white on black; labels (count,) int64.
     """
-    rng = np.random.default_rng(seed)
-    labels = rng.permutation(np.arange(count) % 10)
-    images = np.empty((count, 28, 28), np.uint8)
-    for i in progress(range(count)) if progress else range(count):
-        ink = draw(DIGITS[labels[i]], rng)
-        images[i] = photos.fit(ink / np.float32(255))
-    return images, labels
+    labels = np.random.default_rng(seed).permutation(np.arange(count) % 10)
+    return draw_many(partial(_digits, swing), labels, seed, progress), labels
+
+
+def _digits(swing, labels, rng):
+    """Draws digits with these labels (N,): (N, 28, 28) uint8."""
+    hands = (Hand.any(rng, swing) for _ in labels)
+    inks = (draw(DIGITS[label], rng, 64, hand) for label, hand in zip(labels, hands, strict=True))
+    return np.stack([photos.fit(scanned(ink, rng)) for ink in inks])
+
+
+def draw_many(draw_some, items, seed, progress=None):
+    """Draws images in blocks of 1,000, on all cores if there are many.
+
+    Args:
+        draw_some: makes (N, 28, 28) uint8 of N items and a np.random.Generator.
+        items: what to draw, an array with an entry for each image.
+        seed: the same seed draws the same images, on however many cores.
+        progress: wraps the iterable of blocks, such as tqdm.
+
+    Returns:
+        (len(items), 28, 28) uint8.
+    """
+    starts = range(0, len(items), BLOCK)
+    blocks = [items[start : start + BLOCK] for start in starts]
+    rngs = [np.random.default_rng([seed, start]) for start in starts]
+    progress = progress or iter
+    if len(blocks) < 10 or os.cpu_count() == 1:  # a process takes a second or two to start
+        images = list(progress(map(draw_some, blocks, rngs)))
+    else:
+        context = multiprocessing.get_context("spawn")  # the only one that all systems have
+        with ProcessPoolExecutor(min(os.cpu_count(), len(blocks) // 5), context) as pool:
+            images = list(progress(pool.map(draw_some, blocks, rngs)))
+    return np.concatenate(images or [np.empty((0, 28, 28), np.uint8)])
+
+
+def scanned(ink, rng):
+    """Ink (H, W) uint8 as it comes out of a form reader: (h, w) float32 from 0 to 1.
+
+    They stretch digits to their field, and store them in few pixels, often black and white.
+    """
+    ink = np.float32(ink) / 255
+    side = 64 if rng.random() < 0.5 else rng.integers(18, 40)
+    width = np.exp(rng.normal(0, 0.12))
+    if rng.random() < 0.3:
+        x, y, w, h = cv2.boundingRect(np.uint8(ink > 0))
+        ink = ink[y : y + h, x : x + w]
+        width = (h / w) ** rng.uniform(0, 1)
+    h, w = ink.shape
+    scale = side / max(h, w)
+    size = max(8, round(w * scale * width)), max(8, round(h * scale))
+    ink = cv2.resize(ink, size, interpolation=cv2.INTER_AREA)
+    if rng.random() < 0.3:
+        ink = np.float32(ink > ink.max() / 2)
+    return np.pad(ink, 2)
 
 
 def shipped():
@@ -257,18 +325,19 @@ def _page(character, rng, hand=None):
     return photograph(draw(character, rng, 128, hand), rng) // 4 * 4
 
 
-def main():
-    """Draws the shipped pictures again and lists what was written, folder by folder."""
-    data = Path(__file__).resolve().parent.parent / "data"
+def main(options):
+    """Draws the pictures that ship and lists what was written, folder by folder."""
     written = Counter()
     for name, picture in shipped():
         _, png = cv2.imencode(".png", picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
-        with whole_file(data / name) as file:
+        with whole_file(options.folder / name) as file:
             file.write(png.tobytes())
         written[name.split("/")[0]] += 1
-    counts = ", ".join(f"{short(data / name)} ({count})" for name, count in written.items())
+    counts = ", ".join(f"{cli.short(options.folder / n)} ({c})" for n, c in written.items())
     print(f"pictures written: {counts}")
 
 
 if __name__ == "__main__":
-    main()
+    parser = cli.Parser("Draws the pictures of digits and letters that ship in data.")
+    parser.add_argument("folder", type=cli.path_name, help="where they go; data replaces them")
+    cli.run(main, parser.parse_args())

@@ -94,7 +94,6 @@ def image_grid(images, captions, columns, title):
     return figure
 
 
-# The measures of a network's diagram, in pixels of its input.
 def confusion(counts, class_names, title):
     """A confusion matrix: mistakes in colour, right answers as plain numbers.
 

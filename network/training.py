@@ -1,4 +1,4 @@
-"""The one training loop and the one evaluation, for digits, letters and experiments alike.
+"""The one training loop and the one evaluation: for digits, letters, experiments and ResNets.
 
 The images lie in one uint8 tensor on the device, batches are taken by index and augmented as a
 whole: no worker processes, no work image by image.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
@@ -25,21 +25,37 @@ class Recipe:
 
     epochs: int = 20
     batch_size: int = 256
-    optimizer: str = "sgd"  # or "adamw", which wants a learning rate of about 0.004
-    learning_rate: float = 0.1  # the peak, where it follows a cycle
+    optimizer: str = "sgd"  # or "adamw"
+    learning_rate: float | None = None  # the peak, where it follows a cycle; None: see RATES
     momentum: float = 0.9  # of SGD; AdamW keeps its usual betas
-    weight_decay: float = 5e-4
+    weight_decay: float = 2e-4  # little: so few parameters hardly overfit
     one_cycle: bool = True  # Smith and Topin 2018, "Super-Convergence"; else a constant rate
-    augment: bool = True  # see `random_affine`
-    curriculum: bool = True  # dropout and augmentation come and go (see `_curriculum`)
+    warm_up: float = 0.05  # share of the cycle in which the learning rate rises
+    augment: bool = True  # images are distorted at random, see `random_affine`
+    curriculum: bool = True  # dropout and augmentation come and go (see `curriculum`)
     average: bool = True  # the result is a moving average of the weights
 
+    def __post_init__(self):
+        if self.learning_rate is None:
+            object.__setattr__(self, "learning_rate", RATES[self.optimizer])  # it is frozen
+
+
+RATES = {"sgd": 0.1, "adamw": 0.004}  # each optimizer's own learning rate
 
 # What the report did.
 REPORT = Recipe(
-    **{"epochs": 5, "batch_size": 64, "learning_rate": 0.01, "momentum": 0.5, "weight_decay": 0},
-    **{"one_cycle": False, "augment": False, "curriculum": False, "average": False},
+    epochs=5,
+    batch_size=64,
+    learning_rate=0.01,
+    momentum=0.5,
+    weight_decay=0,
+    one_cycle=False,
+    warm_up=0.15,
+    augment=False,
+    curriculum=False,
+    average=False,
 )
+SAVE_EVERY = 120  # seconds after which a training saves itself within an epoch
 
 
 @dataclass(frozen=True)
@@ -47,119 +63,10 @@ class Epoch:
     """What one epoch of training was like."""
 
     number: int  # 1 for the first
-    losses: list  # mean negative log-likelihood of each training batch, in nats
-    running_accuracy: float  # share of right answers while learning: dropout and augmentation on
+    losses: list  # mean loss of each training batch, in nats
+    running_accuracy: float  # right answers of those labelled, with dropout and augmentation
     seconds: float  # spent on learning, evaluations not counted
     cpu_seconds: float  # the same as CPU time of the calling thread
-
-
-def train(network, images, labels, recipe, prepare=network_input, progress=True):
-    """Trains a network in place; a generator that pauses after each epoch.
-
-    With `recipe.average` a copy learns and the network follows it as a moving average: so it holds
-    the best weights so far at any moment, at an interruption too. Random numbers come from torch's
-    global generator: after `torch.manual_seed` a run is repeatable on one machine.
-
-    Args:
-        network: returns log-probabilities (B, classes).
-        images: (N, 28, 28) uint8, or whatever `prepare` takes; on the network's device.
-        labels: (N,) int64, there too.
-        recipe: a `Recipe`.
-        prepare: makes a batch of images the network's input.
-        progress: whether a terminal sees a progress bar.
-
-    Yields:
-        An `Epoch` after each one, with the network in eval mode.
-    """
-    device = labels.device
-    if device.type == "cpu":
-        network.to(memory_format=torch.channels_last)  # convolutions are faster so, on a CPU
-    learner = copy.deepcopy(network) if recipe.average else network
-    batches = math.ceil(len(images) / recipe.batch_size)  # in an epoch
-    steps = recipe.epochs * batches
-    optimizer, schedule = _optimizer(learner, recipe, steps)
-    dropouts = {layer: layer.p for layer in learner.modules() if isinstance(layer, nn.Dropout2d)}
-    bar = tqdm(
-        total=recipe.epochs * len(images),
-        desc="training",
-        unit=" images",
-        unit_scale=True,
-        leave=False,
-        disable=None if progress else True,  # None: shown on a terminal only
-    )
-    try:
-        for number in range(1, recipe.epochs + 1):
-            learner.train()
-            start, cpu_start = time.perf_counter(), time.thread_time()
-            # Sums stay on the device: reading them after every batch would stop a GPU each time.
-            losses = torch.zeros(batches, device=device)
-            correct = torch.zeros((), dtype=torch.int64, device=device)
-            order = torch.randperm(len(images), device=device)
-            for step, batch in enumerate(order.split(recipe.batch_size)):
-                done = (number - 1) * batches + step  # steps
-                noise, distortion = _curriculum(done / steps) if recipe.curriculum else (1, 1)
-                for layer, p in dropouts.items():
-                    layer.p = p * noise
-                x, y = images[batch], labels[batch]
-                if recipe.augment:
-                    x = random_affine(x, distortion)
-                log_probabilities = learner(prepare(x))
-                loss = F.nll_loss(log_probabilities, y)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                schedule.step()
-                if recipe.average:
-                    _follow(network, learner, done)
-                losses[step] = loss.detach()
-                correct += (log_probabilities.argmax(1) == y).sum()
-                bar.update(len(batch))
-                if step % 20 == 0 and not bar.disable:
-                    share = correct.item() / ((step + 1) * recipe.batch_size)
-                    bar.set_postfix_str(f"loss {losses[step]:.3f}, accuracy {share:.1%}", False)
-            losses = losses.tolist()  # waits for a GPU to finish, so that the time is right
-            seconds, cpu_seconds = time.perf_counter() - start, time.thread_time() - cpu_start
-            network.eval()
-            yield Epoch(number, losses, correct.item() / len(images), seconds, cpu_seconds)
-    finally:
-        bar.close()
-        for layer, p in dropouts.items():
-            layer.p = p
-
-
-def _curriculum(progress):
-    """How much of dropout and of augmentation to use when `progress` (0 to 1) is done.
-
-    Easy images first, so that a good network is there soon; then as hard as they get; and at the
-    end, since so small a network cannot learn all that they ask for, images nearly as they are.
-    Dropout fades evenly all along, augmentation over the last third, to a third.
-    """
-    growing = min(1, progress / 0.2)
-    return growing * (1 - progress), growing * min(1, 0.3 + 2.3 * (1 - progress))
-
-
-def _optimizer(network, recipe, steps):
-    """The optimizer and its learning-rate schedule over so many steps."""
-    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    rate, decay = recipe.learning_rate, recipe.weight_decay
-    if recipe.optimizer == "sgd":
-        optimizer = torch.optim.SGD(learning, rate, recipe.momentum, weight_decay=decay)
-    else:
-        optimizer = torch.optim.AdamW(learning, rate, weight_decay=decay)
-    if recipe.one_cycle:
-        cycle = {"total_steps": steps, "pct_start": 0.15, "cycle_momentum": False}
-        return optimizer, OneCycleLR(optimizer, rate, **cycle)
-    return optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1)
-
-
-@torch.no_grad()
-def _follow(average, learner, step, decay=0.995):
-    """Moves the averaged weights towards the learner's after so many steps.
-
-    Early averages are over fewer weights, or the random start would weigh in for long.
-    """
-    decay = min(decay, (1 + step) / (10 + step))
-    get_ema_multi_avg_fn(decay)(list(average.parameters()), list(learner.parameters()), step)
 
 
 def random_affine(images, strength=1.0):
@@ -188,18 +95,227 @@ def random_affine(images, strength=1.0):
     return F.grid_sample(batch, grid, align_corners=False).squeeze(1)
 
 
+def train(
+    network,
+    images,
+    labels,
+    recipe,
+    prepare=network_input,
+    augment=random_affine,
+    loss_function=F.nll_loss,
+    optimizer=None,
+    progress=True,
+    save=None,
+    saved=None,
+):
+    """Trains a network in place; a generator that pauses after each epoch.
+
+    With `recipe.average` a copy learns and the network follows it as a moving average: so it holds
+    the best weights so far at any moment, at an interruption too. Random numbers come from torch's
+    global generators: after `torch.manual_seed` a run is repeatable on one machine, and one that
+    was stopped and gone on with takes the same steps as one that was not.
+
+    Args:
+        network: returns log-probabilities (B, classes), or what `loss_function` takes.
+        images: (N, 28, 28) uint8, or whatever `prepare` takes; on the network's device.
+        labels: (N,) int64, there too.
+        recipe: a `Recipe`.
+        prepare: makes a batch of images the network's input.
+        augment: distorts a batch of images, given how much of it the curriculum wants (0 to 1).
+        loss_function: of the network's outputs and the labels.
+        optimizer: of the network's parameters, in place of the recipe's; not with its average.
+        progress: whether a terminal sees a progress bar.
+        save: is given the state of the training after each epoch, every two minutes, and at Ctrl-C.
+        saved: such a state, to go on from.
+
+    Yields:
+        An `Epoch` after each one, with the network in eval mode.
+    """
+    device = labels.device
+    if device.type == "cpu":
+        network.to(memory_format=torch.channels_last)  # convolutions are faster so, on a CPU
+    learner = copy.deepcopy(network) if recipe.average else network
+    optimizer = optimizer or make_optimizer(learner, recipe)
+    batches = math.ceil(len(images) / recipe.batch_size)  # in an epoch
+    steps = recipe.epochs * batches
+    labelled = (labels >= 0).float().mean().item()  # share that can be right, see `exposure_loss`
+    parts = {"network": network, "learner": learner, "optimizer": optimizer}
+    done, order, losses, correct = 0, None, None, None
+    if saved:
+        for name, part in parts.items():
+            part.load_state_dict(saved[name])
+        done = saved["done"]
+        set_random_state(saved["random"], device)
+    random = random_state(device)  # as it was when `done` steps were done
+    schedule = make_schedule(optimizer, recipe, steps, done)
+
+    def state():
+        known = {"done": done, "order": order, "losses": losses, "correct": correct}
+        return known | {"random": random} | {name: parts[name].state_dict() for name in parts}
+
+    dropouts = {layer: layer.p for layer in learner.modules() if isinstance(layer, nn.Dropout2d)}
+    bar = tqdm(
+        total=recipe.epochs * len(images),
+        initial=min(done * recipe.batch_size, recipe.epochs * len(images)),
+        desc="training",
+        unit=" images",
+        unit_scale=True,
+        leave=False,
+        disable=None if progress else True,  # None: shown on a terminal only
+    )
+    last_save = time.monotonic()
+    try:
+        for number in range(done // batches + 1, recipe.epochs + 1):
+            learner.train()
+            start, cpu_start = time.perf_counter(), time.thread_time()
+            first = done % batches  # more than 0 where a stopped training goes on
+            if first:
+                order, losses, correct = (
+                    saved[name].to(device) for name in ("order", "losses", "correct")
+                )
+            else:
+                order = torch.randperm(len(images), device=device)
+                # Sums stay on the device: reading them at each step would stop a GPU each time.
+                losses = torch.zeros(batches, device=device)
+                correct = torch.zeros((), dtype=torch.int64, device=device)
+            for step, batch in enumerate(order.split(recipe.batch_size)[first:], first):
+                noise, distortion = curriculum(done / steps) if recipe.curriculum else (1, 1)
+                for layer, p in dropouts.items():
+                    layer.p = p * noise
+                x, y = images[batch], labels[batch]
+                if recipe.augment:
+                    x = augment(x, distortion)
+                outputs = learner(prepare(x))
+                loss = loss_function(outputs, y)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                if recipe.average:
+                    update_ema(network, learner, done)
+                losses[step] = loss.detach()
+                correct += (outputs.argmax(1) == y).sum()
+                done += 1
+                bar.update(len(batch))
+                if step % 20 == 0 and not bar.disable:
+                    share = correct.item() / ((step + 1) * recipe.batch_size * labelled)
+                    bar.set_postfix_str(f"loss {losses[step]:.3f}, accuracy {share:.1%}", False)
+                if save:
+                    random = random_state(device)
+                    if time.monotonic() - last_save > SAVE_EVERY:
+                        save(state())
+                        last_save = time.monotonic()
+            of_batches = losses.tolist()  # waits for a GPU to finish, so that the time is right
+            seconds, cpu_seconds = time.perf_counter() - start, time.thread_time() - cpu_start
+            network.eval()
+            share = correct.item() / (len(images) * labelled)
+            yield Epoch(number, of_batches, share, seconds, cpu_seconds)
+            if save:  # by now the caller has taken note of this epoch
+                save(state())
+                last_save = time.monotonic()
+    except KeyboardInterrupt:
+        if save:
+            save(state())
+        raise
+    finally:
+        bar.close()
+        for layer, p in dropouts.items():
+            layer.p = p
+
+
+def exposure_loss(log_probabilities, labels):
+    """Negative log-likelihood, with examples of what is none of the classes (label -1).
+
+    Of these every class should be equally probable (outlier exposure: Hendrycks et al. 2019, "Deep
+    Anomaly Detection with Outlier Exposure"): their loss is the Kullback-Leibler divergence from
+    the uniform distribution.
+
+    Args:
+        log_probabilities: (B, classes).
+        labels: (B,) int64.
+
+    Returns:
+        The mean over the batch, in nats.
+    """
+    of_labels = -log_probabilities.gather(1, labels.clamp(min=0)[:, None]).squeeze(1)
+    of_none = -log_probabilities.mean(1) - math.log(log_probabilities.shape[1])
+    return torch.where(labels < 0, of_none, of_labels).mean()
+
+
+def curriculum(progress):
+    """How much of dropout and of augmentation to use when `progress` (0 to 1) is done.
+
+    Easy images first, so that a good network is there soon; then as hard as they get; and at the
+    end, since so small a network cannot learn all that they ask for, images nearly as they are.
+    Dropout fades until half of it is done, augmentation over the last third, to a third.
+    """
+    growing = min(1, progress / 0.2)
+    return growing * max(0, 1 - 2 * progress), growing * min(1, 0.3 + 2.3 * (1 - progress))
+
+
+def make_optimizer(network, recipe):
+    """The recipe's optimizer of all parameters that are not frozen."""
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(learning, rate, recipe.momentum, weight_decay=decay)
+    return torch.optim.AdamW(learning, rate, weight_decay=decay)
+
+
+def make_schedule(optimizer, recipe, steps, done):
+    """The recipe's learning rate over so many steps, of which some are done."""
+    if not recipe.one_cycle:
+        return LambdaLR(optimizer, lambda step: 1)
+    return OneCycleLR(
+        optimizer,
+        recipe.learning_rate,
+        total_steps=steps,
+        pct_start=recipe.warm_up,
+        cycle_momentum=False,
+        last_epoch=done - 1,  # which means steps
+    )
+
+
+@torch.no_grad()
+def update_ema(average, learner, step, decay=0.995):
+    """Moves the averaged weights towards the learner's after so many steps.
+
+    Early averages are over fewer weights, or the random start would weigh in for long.
+    """
+    decay = min(decay, (1 + step) / (10 + step))
+    get_ema_multi_avg_fn(decay)(list(average.parameters()), list(learner.parameters()), step)
+
+
+def random_state(device):
+    """The states of torch's global generators, on the CPU and on the device."""
+    states = [torch.get_rng_state()]
+    if device.type != "cpu":
+        states.append(torch.get_device_module(device).get_rng_state())
+    return states
+
+
+def set_random_state(states, device):
+    """Puts torch's global generators into the states that `random_state` returned."""
+    torch.set_rng_state(states[0])
+    if device.type != "cpu" and len(states) == 2:
+        torch.get_device_module(device).set_rng_state(states[1])
+
+
 @torch.inference_mode()
 def predict(network, images, prepare=network_input, batch_size=1000):
-    """Log-probabilities (N, classes), float32, of images (N, 28, 28) on the network's device."""
+    """A network's outputs (N, classes), here log-probabilities, of images (N, 28, 28).
+
+    Images are on the network's device; it is left in eval mode.
+    """
     network.eval()
     return torch.cat([network(prepare(batch)) for batch in images.split(batch_size)])
 
 
-def evaluate(network, images, labels, prepare=network_input):
-    """Mean negative log-likelihood (nats) and accuracy (0 to 1), in eval mode."""
-    log_probabilities = predict(network, images, prepare)
-    loss = F.nll_loss(log_probabilities, labels).item()
-    return loss, (log_probabilities.argmax(1) == labels).sum().item() / len(labels)
+def evaluate(network, images, labels, prepare=network_input, loss_function=F.nll_loss):
+    """Mean loss (nats) and accuracy (0 to 1), in eval mode."""
+    outputs = predict(network, images, prepare)
+    loss = loss_function(outputs, labels).item()
+    return loss, (outputs.argmax(1) == labels).sum().item() / len(labels)
 
 
 def measures(epoch, training, test):

@@ -17,6 +17,28 @@ from network import pen
 HOME = Path(__file__).resolve().parent.parent
 
 
+def contents(folder):
+    """What every file in a folder and below it holds, by path."""
+    return {path: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def the_projects_own_files():
+    """No test writes into the project's own folders."""
+    folders = [HOME / name for name in ("data", "models", "figures")]
+
+    def state():
+        files = [path for folder in folders for path in folder.rglob("*")]
+        return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
+
+    before = state()
+    yield
+    after = state()
+    assert after == before, {
+        path for path in {*before, *after} if after.get(path) != before.get(path)
+    }
+
+
 @pytest.fixture(scope="session")
 def mnist_dir():
     """The folder that holds MNIST/raw, named by the environment variable MNIST_DIR."""

@@ -1,20 +1,20 @@
 """analyze_filters.py as a user runs it, and its figures."""
 
 import re
-import runpy
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import HOME
 from test_figures import assert_readable, texts
 from torch import nn
 
 from network import datasets, plots
 from network.filters import figures, operators
-from network.model import MyNetwork, load_network, save_network
+from network.filters.occlusion import occlude
+from network.model import MyNetwork, save_network
 from network.training import predict
+from network.weights import load_network
 
 PROGRAM = "analyze_filters.py"
 DIGITS = tuple("0123456789")
@@ -94,12 +94,13 @@ def test_the_first_layer(analyze, weights, small_mnist, tmp_path):
     )
     assert (int(line[1]), int(line[3])) == tuple(p.indices[:2].tolist())
     assert float(line[2]) == pytest.approx(100 * p.values[0].item(), abs=0.06)
-    names = ["2a_filters", "2b_responses", "2c_operators", "2d_evidence"]
+    names = ["2a_filters", "2b_responses", "2c_operators", "2d_occlusion"]
+    names = [f"{name}_sobel" for name in names]  # not those of the network that ships
     assert written(done) == names
     for name in names:
         path = tmp_path / "figures" / f"{name}.png"
         assert cv2.imread(str(path)).shape[1] > 800
-        assert path.stat().st_size < 200_000
+        assert path.stat().st_size < 250_000
 
 
 def test_the_second_layer(analyze, tmp_path):
@@ -109,7 +110,11 @@ def test_the_second_layer(analyze, tmp_path):
     counts = re.findall(r"^  (\w+) +(\d+)$", done.stdout, re.M)
     assert sum(int(count) for _, count in counts) == 200
     assert re.search(r"^verdict: \d+ of 200 kernels of conv2 ", done.stdout, re.M)
-    assert written(done) == ["2a_filters_conv2", "2b_responses_conv2", "2d_evidence"]
+    assert written(done) == [
+        "2a_filters_conv2_sobel",
+        "2b_responses_conv2_sobel",
+        "2d_occlusion_sobel",
+    ]
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == set(written(done))
 
 
@@ -127,7 +132,7 @@ def test_responses_are_what_the_network_computes(
             drawn[name] = arguments
 
         monkeypatch.setattr(figures, name, keep)
-    monkeypatch.setattr(figures, "save", lambda figure, path: None)
+    monkeypatch.setattr(plots, "save", lambda figure, path: None)
     for layer in ("conv1", "conv2"):
         assert analyze("--weights", tmp_path / "any.pth", "--layer", layer).returncode == 0
     image = datasets.load("MNIST", small_mnist, train=True).images[:1]
@@ -151,7 +156,7 @@ def quick(monkeypatch):
     """No figures are drawn where a test is of something else."""
     for name in ("filter_panels", "filters_and_responses", "likenesses"):
         monkeypatch.setattr(figures, name, lambda *arguments: None)
-    monkeypatch.setattr(figures, "save", lambda figure, path: None)
+    monkeypatch.setattr(plots, "save", lambda figure, path: None)
 
 
 def test_any_picture(analyze, quick, drawn, tmp_path):
@@ -160,7 +165,17 @@ def test_any_picture(analyze, quick, drawn, tmp_path):
     done = analyze("--image", tmp_path / "mine.png")
     assert done.returncode == 0 and done.stderr == ""
     assert re.search(r"^mine\.png: \d \(\d+\.\d%\), then \d ", done.stdout, re.M)
-    assert "2d_evidence" in written(done)
+    assert "2d_occlusion_sobel_mine" in written(done)
+
+
+def test_a_network_of_other_classes_answers_in_them(analyze, quick, tmp_path):
+    names = ["alpha", "beta", "gamma"]
+    save_network(tmp_path / "greek.pth", MyNetwork(classes=3), class_names=names)
+    done = analyze("--weights", tmp_path / "greek.pth")
+    assert done.returncode == 0 and done.stderr == ""
+    answer = r"^the ninth test image of MNIST: (alpha|beta|gamma) \(.*%\), then (alpha|beta|gamma) "
+    assert re.search(answer, done.stdout, re.M)
+    assert "2d_occlusion_greek" in written(done)
 
 
 def test_bad_pictures(analyze, quick, tmp_path):
@@ -169,16 +184,18 @@ def test_bad_pictures(analyze, quick, tmp_path):
     for name, status in (("text.png", 2), ("missing.png", 2), ("flat.png", 1)):
         done = analyze("--image", tmp_path / name)
         assert name in error_line(done, status)
-        assert written(done) == ["2a_filters", "2b_responses", "2c_operators"]  # not in vain
+        assert written(done) == [  # not in vain
+            "2a_filters_sobel",
+            "2b_responses_sobel",
+            "2c_operators_sobel",
+        ]
 
 
 def test_bad_weights(analyze, weights, tmp_path):
-    save_network(tmp_path / "greek.pth", MyNetwork(classes=3))
-    assert "3 classes" in error_line(analyze("--weights", tmp_path / "greek.pth"), 2)
     weights.write_bytes(weights.read_bytes()[:5000])
     assert "cut off" in error_line(analyze(), 2)
     assert "no weights file" in error_line(analyze("--weights", tmp_path / "none.pth"), 2)
-    assert not (tmp_path / "figures").exists()
+    assert not list((tmp_path / "figures").iterdir())
 
 
 def test_figures_that_cannot_be_written(analyze, tmp_path):
@@ -209,7 +226,6 @@ class Corners(nn.Module):
 
 
 def test_occlusion_finds_what_speaks_for_what():
-    occlude = runpy.run_path(str(HOME / PROGRAM))["occlude"]
     image = np.zeros((28, 28), np.uint8)
     image[5, 5], image[6, 7], image[20, 21] = 255, 255, 255  # two pixels for 0, one for 1
     probabilities, maps = occlude(Corners(), image)
@@ -302,17 +318,18 @@ def test_maps_and_responses(channels, count):
 
 
 def test_likenesses():
-    in_two_lines = runpy.run_path(str(HOME / PROGRAM))["in_two_lines"]
     classical = operators.classical_operators(5)
     names = list(classical)
-    assert [" ".join(in_two_lines(name).split()) for name in names] == names
+    assert [" ".join(figures.in_two_lines(name).split()) for name in names] == names
     longest = [*sorted(names, key=lambda name: (len(name), "112.5" in name))[-9:], "Sobel x"]
     trios = np.stack([[0.5 * classical[name], classical[name], np.eye(5)] for name in longest])
     captions = [
-        ("filter 10\ngradient 300°", f"{in_two_lines(name)} (-0.55)", "Sobel pair\n100%")
+        ("filter 10\ngradient 300°", f"{figures.in_two_lines(name)} (-0.55)", "Sobel pair\n100%")
         for name in longest
     ]
-    figure = figures.likenesses(trios, captions, np.full(10, 300), "The filters of conv1")
+    figure = figures.likenesses(
+        trios, captions, np.full(10, 300), np.arange(10.0), "The filters of conv1"
+    )
     assert_readable(figure)
     panels = signed(figure)
     assert len(panels) == 30
@@ -321,26 +338,23 @@ def test_likenesses():
         assert scale == 1  # the identity's weights are the greatest
 
 
-def test_the_arrow_points_where_the_weights_rise():
+def test_arrows_point_where_the_weights_rise_and_are_as_long_as_it_is_steep():
     kernel = operators.sobel_direction(5, np.array([90.0]))  # y: brighter below
-    figure = figures.likenesses(kernel[None].repeat(3, 1), [["", "", ""]], [90], "")
-    (arrow,) = figure.axes[0].patches
-    (x0, y0), (x1, y1) = arrow._posA_posB
-    assert y1 > y0 + 3 and x1 == pytest.approx(x0)
+    trios, captions = kernel[None].repeat(3, 1).repeat(2, 0), [["", "", ""]] * 2
+    figure = figures.likenesses(trios, captions, [90, 90], np.array([0.5, 0.05]), "")
+    arrows = [figure.axes[index].collections[0] for index in (0, 3)]
+    ends = np.array([(arrow.U[0], arrow.V[0]) for arrow in arrows])
+    np.testing.assert_allclose(ends, [(0, 4), (0, 0.4)], atol=1e-12)
     assert figure.axes[0].yaxis_inverted()  # so a greater y is drawn below
 
 
-def test_evidence(image):
+def test_occlusion_maps(image):
     maps = np.random.default_rng(0).normal(size=(2, 3, 28, 28))
     probabilities = np.array([0.0004, 0.0006, 0.9, *[0.014] * 7])
     captions = ["for 2", "for 3", "for 2 against 3"]
-    figure = figures.evidence(
-        *(image, DIGITS, probabilities, maps, captions),
-        *(
-            ["ink covered by paper", "paper covered by ink"],
-            "What in the ninth test image of drawn digits speaks for 2, and what for 3",
-        ),
-    )
+    rows = ["ink covered by paper", "paper covered by ink"]
+    title = "What in the ninth test image of drawn digits speaks for 2, and what for 3"
+    figure = figures.occlusion_maps(image, DIGITS, probabilities, maps, captions, rows, title)
     assert_readable(figure)
     panels = signed(figure)
     assert [scale for _, scale in panels] == [np.abs(maps).max()] * 6

@@ -1,4 +1,4 @@
-"""Learning CIFAR-10 with a ResNet: small, from files as users have them, stopped and gone on."""
+"""Learning CIFAR-10 or one's own pictures with a ResNet: small, stopped, and gone on with."""
 
 import pickle
 import re
@@ -13,186 +13,205 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from conftest import HOME
 
-from network.datasets import load_cifar10
 from network.files import Problem
-from network.resnet import learn
+from network.resnet import learn, pictures
+from network.resnet.layers import SHIPPED
+
+CPU = torch.device("cpu")
 
 
-@pytest.fixture(scope="module")
-def cifar_dir(tmp_path_factory):
-    """A folder with a cifar10_jpeg.npz of 64 flat images to train on and 20 to test on."""
-    folder = tmp_path_factory.mktemp("cifar")
+def write_pictures(folder, classes=3, each=12, size=(40, 32)):
+    """Nearly flat pictures of one colour a class, a folder for each class."""
     rng = np.random.default_rng(0)
-    arrays = {}
-    for part, count in (("train", 64), ("test", 20)):
-        labels = np.arange(count) % 10
-        jpegs = []
-        for label in labels:  # a colour for each class
-            picture = np.full((32, 32, 3), (25 * label, 128, 250 - 25 * label), dtype=np.uint8)
+    for label in range(classes):
+        place = folder / f"class {label}"
+        place.mkdir(parents=True)
+        for number in range(each):
+            picture = np.full((*size, 3), (90 * label, 128, 250 - 90 * label), dtype=np.uint8)
             picture += rng.integers(0, 5, picture.shape, dtype=np.uint8)
-            jpegs.append(cv2.imencode(".jpg", picture)[1])
-        arrays[f"{part}_jpeg"] = np.concatenate(jpegs)
-        arrays[f"{part}_end"] = np.cumsum([len(jpeg) for jpeg in jpegs])
-        arrays[f"{part}_label"] = labels
-    np.savez(folder / "cifar10_jpeg.npz", **arrays)
+            cv2.imwrite(str(place / f"{number:02}.png"), picture[:, :, ::-1])
     return folder
 
 
-def tiny_resnet():
-    torch.manual_seed(0)
-    block = torchvision.models.resnet.BasicBlock
-    return torchvision.models.ResNet(block, [1, 1, 1, 1], num_classes=10)
+@pytest.fixture
+def folder(tmp_path):
+    return write_pictures(tmp_path / "my pictures")
 
 
-def test_jpegs_are_read_in_order(cifar_dir):
-    training = load_cifar10(cifar_dir, train=True)
-    assert training.images.shape == (64, 3, 32, 32)
-    assert training.images.dtype == torch.uint8
-    # Blue, in OpenCV's order the first channel, rises with the label; red falls.
-    middle = training.images[:10, :, 16, 16].int()
-    assert (middle[:, 2].diff() > 0).all()
-    assert (middle[:, 0].diff() < 0).all()
-    assert load_cifar10(cifar_dir, train=False, count=1).labels.tolist() == [0]
+@pytest.fixture
+def tiny(monkeypatch):
+    """Trains a ResNet of one block a stage, in place of those of torchvision."""
+
+    def tiny_resnet(*names, weights=None, num_classes=3):
+        block = torchvision.models.resnet.BasicBlock
+        return torchvision.models.ResNet(block, [1, 1, 1, 1], num_classes=num_classes)
+
+    monkeypatch.setattr("torchvision.models.get_model", tiny_resnet)
+    recipe = learn.dataclasses.replace(learn.RECIPE, batch_size=9)  # three steps in an epoch
+    monkeypatch.setattr(learn, "RECIPE", recipe)
+
+
+def options(folder, tmp_path, **changes):
+    given = {"train": folder, "model": None, "epochs": 2, "seed": 3}
+    return SimpleNamespace(**{**given, "models_dir": tmp_path / "models", **changes})
+
+
+def write_cifar(folder):
+    """CIFAR-10's files as torchvision has them, with two pictures in each."""
+    place = folder / "cifar-10-batches-py"
+    place.mkdir()
+    for number, name in enumerate([*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]):
+        content = {"data": np.full((2, 3072), number, dtype=np.uint8), "labels": [number, 9]}
+        (place / name).write_bytes(pickle.dumps(content))
+    (place / "batches.meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
 
 
 def test_torchvisions_files_are_read(tmp_path, monkeypatch):
-    folder = tmp_path / "cifar-10-batches-py"
-    folder.mkdir()
-    names = [*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]
-    for number, name in enumerate(names):
-        pixels = np.full((2, 3072), number, dtype=np.uint8)
-        content = {"data": pixels, "labels": [number, 9]}
-        (folder / name).write_bytes(pickle.dumps(content))
-    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
+    write_cifar(tmp_path)
     # These are not CIFAR's own, so they are refused, before anything in them is run …
     with pytest.raises(Problem, match="cifar-10-batches-py"):
-        load_cifar10(tmp_path, train=True)
+        pictures.load_cifar10(tmp_path, train=True)
     # … and read where their checksums are right.
     monkeypatch.setattr("torchvision.datasets.CIFAR10._check_integrity", lambda self: True)
     monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *arguments: True)
-    training = load_cifar10(tmp_path, train=True)
-    assert training.images.shape == (10, 3, 32, 32)
+    training = pictures.load_cifar10(tmp_path, train=True)
+    assert training.images.shape == (10, 3, 32, 32) and training.images.dtype == torch.uint8
     assert training.labels.tolist() == [0, 9, 1, 9, 2, 9, 3, 9, 4, 9]
-    assert load_cifar10(tmp_path, train=False).images.unique().tolist() == [5]
+    assert pictures.load_cifar10(tmp_path, train=False).images.unique().tolist() == [5]
 
 
-@pytest.mark.parametrize("damage", ["cut", "no jpeg", "labels", "fields"])
-def test_a_broken_file_is_named(cifar_dir, tmp_path, damage):
-    path = tmp_path / "cifar10_jpeg.npz"
-    with np.load(cifar_dir / "cifar10_jpeg.npz") as found:
-        arrays = dict(found)
-    if damage == "no jpeg":
-        arrays["train_jpeg"] = arrays["train_jpeg"] * 0
-    if damage == "labels":
-        arrays["train_label"] = arrays["train_label"] + 5
-    if damage == "fields":
-        del arrays["train_end"]
-    np.savez(path, **arrays)
-    if damage == "cut":
-        path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(Problem, match=r"cannot read .*cifar10_jpeg"):
-        load_cifar10(tmp_path, train=True)
-
-
-def test_without_data_and_network_one_problem(tmp_path, offline):
+def test_a_download_tells_its_size_before(tmp_path, offline, capsys):
     with pytest.raises(Problem, match="CIFAR10 is not in"):
-        load_cifar10(tmp_path, train=True)
+        pictures.load_cifar10(tmp_path, train=True)
+    assert "downloading CIFAR10, 170 MB, to" in capsys.readouterr().err
 
 
-def test_enlarging_is_what_interpolate_does(cifar_dir):
-    images = load_cifar10(cifar_dir, train=True, count=4).images
+def test_folders_of_pictures(folder):
+    training, test = pictures.load_folder(folder)
+    assert training.images.shape == (27, 3, 64, 64) and test.images.shape == (9, 3, 64, 64)
+    assert test.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]  # every fourth is held out
+    middle = training.images[:, :, 32, 32].int()
+    assert (middle[:, 0] - 90 * training.labels).abs().max() < 6  # red rises with the label
+    assert (middle[:, 2] + 90 * training.labels - 250).abs().max() < 6
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("no folder", "is no folder"),
+        ("one class", "no two folders"),
+        ("three pictures", "four are the least"),
+        ("no pictures", "no image files"),
+        ("a broken picture", "03.png"),
+    ],
+)
+def test_folders_that_are_no_good(tmp_path, wrong, says):
+    folder = tmp_path / "my pictures"
+    if wrong != "no folder":
+        write_pictures(folder, 1 if wrong == "one class" else 2, 3 if wrong[:5] == "three" else 4)
+    if wrong == "no pictures":
+        (folder / "empty").mkdir()
+    if wrong == "a broken picture":
+        (folder / "class 1" / "03.png").write_bytes(b"no picture")
+    with pytest.raises(Problem, match=re.escape(says)):
+        pictures.load_folder(folder)
+
+
+def test_enlarging_and_random_views():
+    images = torch.randint(0, 256, (200, 3, 32, 32), dtype=torch.uint8)
+    x = learn.enlarge(images)
+    assert x.shape == (200, 3, 64, 64)
     mean, std = (torch.tensor(s).view(3, 1, 1) for s in (learn.MEAN, learn.STD))
-    wanted = torch.nn.functional.interpolate(images.float() / 255, scale_factor=2, mode="bilinear")
-    # Beyond the border one mirrors and the other repeats: the same for half a pixel.
-    assert torch.allclose(learn.enlarge(images), (wanted - mean) / std, atol=1e-4)
+    grey = torch.full((1, 3, 32, 32), 128)
+    assert torch.allclose(learn.enlarge(grey), (128 / 255 - mean) / std, atol=1e-5)
+    # Dark to the left, bright to the right: half of them are mirrored, and moved by an eighth.
+    ramp = torch.linspace(0, 255, 32).expand(200, 3, 32, 32)
+    torch.manual_seed(0)
+    views = learn.random_views(ramp)
+    assert views.shape == (200, 3, 64, 64) and views.min() >= 0 and views.max() < 255.01
+    rises = views[:, 0, 32, 48] > views[:, 0, 32, 16]
+    assert 70 < rises.sum() < 130
+    assert 25 < (views[rises, 0, 32, 32] - 128).abs().max() < 50
+    assert torch.allclose(views[:, :, 10], views[:, :, 50], atol=0.01)  # nothing is turned
 
 
-def test_views_mirror_and_move():
-    rows = learn.random_views(1000, torch.Generator().manual_seed(0))
-    mirrored = rows[:, 0, 0] < 0
-    assert 400 < mirrored.sum() < 600
-    assert rows[:, 1, 1].min() >= 0.9 and rows[:, 1, 1].max() <= 1.1
-    assert rows[:, :, 2].abs().max() <= 0.25
-
-
-def test_a_stopped_training_takes_the_same_steps(cifar_dir, tmp_path, monkeypatch):
-    training = load_cifar10(cifar_dir, train=True)
-    monkeypatch.setattr(learn, "BATCH_SIZE", 16)
-    run = {"images": training.images, "labels": training.labels, "epochs": 2, "seed": 3}
-
-    whole = tiny_resnet()
-    learn.train(whole, **run, unfinished=tmp_path / "whole.pth")
-
-    # Ctrl-C comes in the sixth of eight steps, in the middle of the second epoch.
+def test_a_stopped_training_goes_on(folder, tiny, tmp_path, monkeypatch, capsys):
+    whole = learn.learn_first_layer(options(folder, tmp_path / "whole"), CPU)
     enlarge, calls = learn.enlarge, []
 
-    def interrupted(*arguments):
+    def interrupted(images):
         calls.append(1)
-        if len(calls) == 6:
+        if len(calls) == 5:  # in the second step of the second epoch
             raise KeyboardInterrupt
-        return enlarge(*arguments)
+        return enlarge(images)
 
     monkeypatch.setattr(learn, "enlarge", interrupted)
-    with pytest.raises(KeyboardInterrupt, match="62% of the training is in"):
-        learn.train(tiny_resnet(), **run, unfinished=tmp_path / "parts.pth")
-    parts = tiny_resnet()
-    learn.train(parts, **run, unfinished=tmp_path / "parts.pth")
-    assert len(calls) == 6 + 3
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, parts.state_dict()[name]), name
-
-    # Another training does not go on from there.
-    run["epochs"] = 3
+    with pytest.raises(KeyboardInterrupt, match="the same command goes on"):
+        learn.learn_first_layer(options(folder, tmp_path), CPU)
+    unfinished = tmp_path / "models" / "resnet18_mypictures_unfinished.pth"
+    assert [*(tmp_path / "models").iterdir()] == [unfinished]
+    # Another training does not go on from there, nor does it write over it.
+    before = unfinished.read_bytes()
     with pytest.raises(Problem, match="other settings"):
-        learn.train(tiny_resnet(), **run, unfinished=tmp_path / "parts.pth")
+        learn.learn_first_layer(options(folder, tmp_path, epochs=3), CPU)
+    assert unfinished.read_bytes() == before
+    capsys.readouterr()
+    parts = learn.learn_first_layer(options(folder, tmp_path), CPU)
+    assert "going on from" in capsys.readouterr().err
+    assert len(calls) == 5 + 2 + 2  # two steps, and two evaluations
+    assert not unfinished.exists()
+    for one, other in zip(whole, parts, strict=True):
+        one, other = (torch.load(path, weights_only=True) for path in (one, other))
+        assert one["test_accuracy"] == other["test_accuracy"]
+        for name, value in one.get("state_dict", {}).items():
+            assert torch.equal(value, other["state_dict"][name]), name
 
 
-def test_it_learns_and_saves(cifar_dir, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(learn, "BATCH_SIZE", 16)
-    folders = {"data_dir": cifar_dir, "models_dir": tmp_path / "models"}
-    options = SimpleNamespace(seed=0, **folders)
-    monkeypatch.setattr("torchvision.models.get_model", lambda *_, **__: tiny_resnet())
-    first, whole = learn.learn_first_layer("resnet18", 8, torch.device("cpu"), options)
-    content = torch.load(first, weights_only=True)
-    assert content["conv1.weight"].shape == (64, 3, 7, 7)
-    assert first.stat().st_size < 60_000
-    assert content["model"] == "resnet18" and content["image_size"] == 64
-    # Ten flat colours: chance is 10 %.
-    assert content["test_accuracy"] > 0.3
-    assert f"test accuracy {content['test_accuracy']:.2%}" in capsys.readouterr().out
-    state = torch.load(whole, weights_only=True)["state_dict"]
-    assert torch.equal(state["conv1.weight"], content["conv1.weight"])
-    assert {path.name for path in folders["models_dir"].iterdir()} == {first.name, whole.name}
-
-
-def test_the_program_trains_then_looks(cifar_dir, tmp_path, script, monkeypatch):
-    monkeypatch.setattr("torchvision.models.get_model", lambda *_, **__: tiny_resnet())
+def test_it_learns_and_the_program_looks(folder, tiny, tmp_path, script, monkeypatch):
     monkeypatch.setattr("network.resnet.layers.empty", lambda *_: torchvision.models.resnet18())
-    folders = ["--models-dir", tmp_path, "--figures-dir", tmp_path, "--data-dir", cifar_dir]
-    run = script("resnet_filters.py", "--train", "--epochs", 1, *folders, "--device", "cpu")
-    assert run.returncode == 0, run.stderr
-    tested = re.search(r"^test accuracy (\S+%) of 20 images", run.stdout, re.M)[1]
-    assert f"learned on CIFAR-10 ({tmp_path}/resnet_cifar10_conv1.pth" in run.stdout.replace(
-        str(tmp_path) + "\\", str(tmp_path) + "/"
+    monkeypatch.setattr("network.filters.gratings.POOL", 20)
+    monkeypatch.setattr("network.plots.save", lambda figure, path: path.touch())
+    folders = ["--models-dir", tmp_path, "--figures-dir", tmp_path, "--data-dir", tmp_path]
+    done = script(
+        "resnet_filters.py", "--train", folder, "--epochs", 8, "--device", "cpu", *folders,
+        "--seed", 2**32 - 1,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    first = torch.load(tmp_path / "resnet_mypictures_conv1.pth", weights_only=True)
+    assert first["conv1.weight"].shape == (64, 3, 7, 7) and first["model"] == "resnet18"
+    assert first["test_accuracy"] > 0.5  # three flat colours: guessing gives a third
+    assert f"test accuracy {first['test_accuracy']:.2%} of 9 pictures" in done.stdout
+    whole = torch.load(tmp_path / "resnet18_mypictures.pth", weights_only=True)["state_dict"]
+    assert torch.equal(whole["conv1.weight"], first["conv1.weight"])
+    assert "the first layer of a ResNet-18 trained on my pictures (" in done.stdout
+    for name in ("resnet_mypictures_conv1.pth", "resnet18_mypictures.pth"):
+        assert name in done.stdout.partition("written:")[2]
+    assert (tmp_path / "ext1_filters_resnet18_mypictures.png").exists()
+
+
+def test_cifar_is_the_default(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        learn, "load_cifar10", lambda data_dir, train: pictures.load_folder(data_dir)[not train]
     )
-    assert f"test accuracy {tested})" in run.stdout
-    for name in ("resnet_cifar10_conv1.pth", "resnet18_cifar10.pth", "ext1_filters.png"):
-        assert (tmp_path / name).exists()
-        assert name in run.stdout.partition("written:")[2]
+    data_dir = write_pictures(tmp_path / "cifar", classes=10, each=4)
+    chosen = options("cifar10", tmp_path, data_dir=data_dir, epochs=1)
+    first, whole = learn.learn_first_layer(chosen, CPU)
+    assert (first.name, whole.name) == (SHIPPED, "resnet18_cifar10.pth")
+    assert torch.load(first, weights_only=True)["dataset"] == "CIFAR-10"
 
 
-def test_killed_at_any_moment_it_goes_on(cifar_dir, tmp_path):
+def test_killed_at_any_moment_it_goes_on(folder, tmp_path):
     program = (
-        "import sys; from pathlib import Path; from types import SimpleNamespace\n"
-        "from network import cifar_training as t\n"
-        "t.BATCH_SIZE, t.SAVE_EVERY = 32, 0\n"
-        f"options = SimpleNamespace(seed=0, data_dir=Path({str(cifar_dir)!r}), "
-        f"models_dir=Path({str(tmp_path)!r}))\n"
-        "t.learn_first_layer('resnet18', 3, t.torch.device('cpu'), options)\n"
+        f"import sys; sys.path.insert(0, {str(HOME)!r})\n"
+        "from network import training; training.SAVE_EVERY = 0\n"
+        "from network.resnet import learn; from types import SimpleNamespace; import pathlib\n"
+        f"learn.learn_first_layer(SimpleNamespace(train=pathlib.Path({str(folder)!r}), model=None,"
+        f"epochs=3, seed=0, models_dir=pathlib.Path({str(tmp_path)!r})), learn.torch.device('cpu'))"
     )
     run = [sys.executable, "-c", program]
-    unfinished = tmp_path / "resnet18_cifar10_unfinished.pth"
+    unfinished = tmp_path / "resnet18_mypictures_unfinished.pth"
     with subprocess.Popen(run, stderr=subprocess.PIPE) as process:
         while not unfinished.exists():
             assert process.poll() is None, process.stderr.read()

@@ -27,8 +27,8 @@ from network.experiment.results import NUMBERS, TIMES, Results, code_checksum, i
 from network.experiment.trial import Trial, run_trial
 from network.experiment.trials import Processes, run_all
 from network.files import Problem
-from network.model import load_network
 from network.training import evaluate
+from network.weights import load_network
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has neither SIGKILL nor groups")
 FEW = ["--seeds", 1, "--filters", 2, "--dropout", 0.25, "--batch-size", 64]  # two settings

@@ -47,7 +47,7 @@ def test_all_operators_have_unit_norm_and_all_but_gaussians_no_mean(size):
         else:
             assert kernel.sum() == pytest.approx(0, abs=1e-9), name
     has_mean = operators.have_mean(list(classical.values()))
-    assert has_mean.tolist() == [name.startswith("Gaussian") for name in operators]
+    assert has_mean.tolist() == [name.startswith("Gaussian") for name in classical]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -64,7 +64,7 @@ def test_operators_look_as_they_are_called(size):
         if "odd" in name:
             np.testing.assert_allclose(kernel, -kernel[::-1, ::-1], atol=1e-12)
         if " 90°" in name:
-            upright = operators[name.replace(" 90°", " 0°")]
+            upright = classical[name.replace(" 90°", " 0°")]
             np.testing.assert_allclose(kernel, upright.T, atol=1e-12)
     line = classical["line 0°"]  # what changes from left to right is upright
     assert line[:, middle].min() > line[:, [0, -1]].max()

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from conftest import HOME
 
 from network.files import Problem
-from network.model import MyNetwork, load_network, network_input, parameter_count, save_network
+from network.model import MyNetwork, network_input, parameter_count, save_network
+from network.weights import load_network
 
 PRINTED = """\
 MyNetwork(
@@ -112,7 +113,7 @@ def test_missing_weights(tmp_path):
     assert "no weights file" in problem(tmp_path)  # a folder
 
 
-@pytest.mark.parametrize("share", [0, 0.01, 0.3, 0.6, 0.9, 0.999])
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.6, 0.9, 0.999])
 def test_cut_off_weights(tmp_path, network, share):
     path = tmp_path / "cut.pth"
     save_network(path, network)

@@ -1,4 +1,4 @@
-"""Pictures of one character: files are read or refused in one line, and ink becomes MNIST's."""
+"""A picture of one character becomes the 28×28 that MNIST would have made of it."""
 
 import os
 from contextlib import suppress
@@ -8,9 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from network import photos
-from network.files import Problem
-from network.photos import NoInk, composite, fit, normalise, read_image, report_transform
+from network.photos import NoInk, fit, normalise, report_transform
 
 
 def draw_five(size=320, width=22, height=200, at=(60, 60)):
@@ -42,126 +40,6 @@ def unlike(one, other):
 
 
 FIVE = normalise(on_paper(draw_five()))
-
-
-# --- reading files ---
-
-
-@pytest.mark.parametrize("kind", [".png", ".bmp", ".tiff", ".webp", ".jpg"])
-def test_reads_colours_in_order_of_red_green_blue(tmp_path, kind):
-    picture = np.full((40, 50, 3), (200, 100, 30), np.uint8)
-    read = read_image(save(tmp_path / f"β 7{kind}", picture[..., ::-1]))
-    assert read.shape == (40, 50, 3) and read.dtype == np.uint8
-    assert np.abs(read.astype(int) - picture).max() <= 4
-
-
-def test_reads_grey_sixteen_bits_and_one_bit_alike(tmp_path):
-    ink = draw_five() > 0.5
-    paper = np.where(ink, 0, 255).astype(np.uint8)
-    wanted = normalise(paper)
-    files = [
-        save(tmp_path / "grey.png", paper),
-        save(tmp_path / "deep.png", paper.astype(np.uint16) * 257),
-        save(tmp_path / "twelve bits.png", paper.astype(np.uint16) * 16),
-        save(tmp_path / "one bit.png", paper, cv2.IMWRITE_PNG_BILEVEL, 1),
-        save(tmp_path / "float.tiff", paper.astype(np.float32) / 255),
-    ]
-    for file in files:
-        picture = read_image(file)
-        assert picture.shape == (*ink.shape, 3) and picture.dtype == np.uint8
-        np.testing.assert_array_equal(normalise(picture), wanted, err_msg=file.name)
-
-
-def test_reads_palette(tmp_path):
-    image = pytest.importorskip("PIL.Image")
-    picture = np.where(draw_five() > 0.5, 0, 255).astype(np.uint8)
-    image.fromarray(picture).convert("P").save(tmp_path / "palette.png")
-    image.fromarray(picture).convert("1").save(tmp_path / "bits.bmp")
-    image.fromarray(picture).convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
-    for name in ("palette.png", "bits.bmp", "cmyk.jpg"):
-        assert unlike(normalise(picture), normalise(read_image(tmp_path / name))) < 0.1, name
-
-
-@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (40, 30, 200)])
-def test_ink_on_nothing_gets_paper_that_shows_it(tmp_path, colour):
-    ink = draw_five()
-    picture = np.dstack([np.full((*ink.shape, 3), colour, np.uint8), np.uint8(ink * 255)])
-    assert unlike(FIVE, normalise(read_image(save(tmp_path / "five.png", picture)))) < 0.1
-
-
-def test_sheet_on_nothing_is_continued():
-    sheet = np.dstack([on_paper(draw_five()), np.full((320, 320), 255, np.uint8)])
-    sheet[:, :40] = 0  # transparent
-    assert (composite(sheet)[:, :40] == 255).all()
-
-
-def test_orientation_of_the_camera(tmp_path):
-    image = pytest.importorskip("PIL.Image")
-    photograph = image.fromarray(on_paper(draw_five()))
-    exif = photograph.getexif()
-    exif[0x0112] = 6  # held sideways: to be turned clockwise
-    photograph.save(tmp_path / "held sideways.jpg", exif=exif, quality=95)
-    turned = cv2.rotate(on_paper(draw_five()), cv2.ROTATE_90_CLOCKWISE)
-    assert np.abs(read_image(tmp_path / "held sideways.jpg").astype(int) - turned).mean() < 3
-
-
-def refusal(path):
-    with pytest.raises(Problem) as caught:
-        read_image(path)
-    text = str(caught.value)
-    assert str(path) in text and "\n" not in text
-    return text
-
-
-def test_refuses_what_is_no_image(tmp_path):
-    assert "does not exist" in refusal(tmp_path / "missing.png")
-    assert "folder" in refusal(tmp_path)
-    (tmp_path / "empty.png").touch()
-    assert "empty" in refusal(tmp_path / "empty.png")
-    (tmp_path / "notes.png").write_text("seven")
-    assert "no image" in refusal(tmp_path / "notes.png")
-
-
-@pytest.mark.parametrize("kind", [".png", ".jpg", ".bmp", ".webp"])
-@pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
-def test_refuses_halves(tmp_path, kind, share):
-    noise = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
-    path = save(tmp_path / f"half{kind}", noise)
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-    refusal(path)
-
-
-@pytest.mark.parametrize("kind, end", [(".png", 12), (".jpg", 2)])
-def test_end_is_missing_or_followed_by_more(tmp_path, kind, end):
-    path = save(tmp_path / f"seven{kind}", on_paper(draw_five()))
-    whole = path.read_bytes()
-    path.write_bytes(whole + b"what some cameras append")
-    assert read_image(path).shape == (320, 320, 3)
-    path.write_bytes(whole[:-end])
-    assert "cut off" in refusal(path)
-
-
-def test_thumbnails_end_is_not_the_photographs(tmp_path):
-    path = save(tmp_path / "photograph.jpg", on_paper(draw_five()))
-    whole, thumbnail = path.read_bytes(), b"\xff\xd8 small \xff\xd9"
-    header = b"\xff\xe1" + (2 + len(thumbnail)).to_bytes(2, "big") + thumbnail
-    path.write_bytes(whole[:2] + header + whole[2:])
-    assert read_image(path).shape == (320, 320, 3)
-    path.write_bytes(path.read_bytes()[:-2])
-    assert "cut off" in refusal(path)
-
-
-@pytest.mark.parametrize("kind", [".png", ".jpg"])
-def test_refuses_absurd_sizes_before_decoding(tmp_path, kind):
-    path = save(tmp_path / f"bomb{kind}", np.zeros((8, 8, 3), np.uint8))
-    data = bytearray(path.read_bytes())
-    if kind == ".png":
-        data[16:24] = (60000).to_bytes(4, "big") * 2
-    else:
-        at = data.index(b"\xff\xc0")
-        data[at + 5 : at + 9] = (60000).to_bytes(2, "big") * 2
-    path.write_bytes(data)
-    assert "3600 million pixels" in refusal(path)
 
 
 # --- finding the ink ---
@@ -345,16 +223,3 @@ def test_mnist_is_recovered_from_larger_dark_on_light(mnist):
         unlike(image, normalise(255 - cv2.resize(image, None, fx=5, fy=5))) for image in mnist
     ]
     assert np.median(changes) < 0.15 and np.percentile(changes, 90) < 0.35
-
-
-@pytest.mark.parametrize("kind", ["transparent", "deep"])
-def test_large_pictures_that_take_much_memory_are_shrunk(tmp_path, monkeypatch, kind):
-    paper = on_paper(draw_five())
-    opaque = np.full(paper.shape[:2], 255, np.uint8)
-    picture = paper.astype(np.uint16) * 257 if kind == "deep" else np.dstack([paper, opaque])
-    path = save(tmp_path / "large.png", picture)
-    whole = read_image(path)
-    monkeypatch.setattr(photos, "LARGE", whole.shape[0] * whole.shape[1] // 4)
-    small = read_image(path)
-    assert small.shape == (whole.shape[0] // 2, whole.shape[1] // 2, 3)
-    assert unlike(normalise(small), normalise(whole)) < 0.1

@@ -1,12 +1,24 @@
 """The training loop and the evaluation."""
 
+import dataclasses
+
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from network import pen
+from network import pen, training
+from network.digits.doubt import KEPT, calibrate, doubt_limit, entropy
 from network.model import MyNetwork, network_input
-from network.training import REPORT, Recipe, evaluate, predict, random_affine, train
+from network.training import (
+    REPORT,
+    Recipe,
+    evaluate,
+    exposure_loss,
+    predict,
+    random_affine,
+    train,
+)
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +99,49 @@ def test_any_classifier_of_any_input_can_be_trained():
     assert evaluate(head, x, labels, prepare=lambda batch: batch)[1] > 0.97
 
 
+def test_what_is_no_digit_is_answered_undecided(digits):
+    images, labels = digits
+    torch.manual_seed(0)
+    noise = torch.randint(0, 256, (500, 28, 28), dtype=torch.uint8)
+    network = MyNetwork()
+    *_, last = train(
+        network,
+        torch.cat([images[:2000], noise[:400]]),
+        torch.cat([labels[:2000], torch.full((400,), -1)]),
+        Recipe(epochs=8, batch_size=64),
+        loss_function=exposure_loss,
+        progress=False,
+    )
+    of_noise = entropy(predict(network, noise[400:])).mean()
+    assert of_noise > 2 > 1.3 > entropy(predict(network, images[2000:])).mean()
+    assert 0.4 < last.running_accuracy <= 1
+
+
+def test_exposure_loss_is_the_likelihoods_and_none_for_undecided_outputs():
+    torch.manual_seed(0)
+    outputs, labels = torch.randn(20, 10).log_softmax(1), torch.randint(0, 10, (20,))
+    assert exposure_loss(outputs, labels) == pytest.approx(F.nll_loss(outputs, labels).item())
+    none, even = torch.full((20,), -1), torch.zeros(20, 10).log_softmax(1)
+    assert exposure_loss(even, none).item() == pytest.approx(0, abs=1e-6)
+    assert exposure_loss(outputs, none) > 0.1
+
+
+def test_calibrated_probabilities_mean_what_they_say(digits):
+    images, labels = digits
+    network, _ = trained(images[:2000], labels[:2000], Recipe(epochs=8, batch_size=64))
+    answers = predict(network, images[2000:]).argmax(1)
+    with torch.no_grad():
+        network.fc2.weight *= 1.9  # far too sure
+        network.fc2.bias *= 1.9
+    calibrate(network, images[2000:], labels[2000:])
+    outputs = predict(network, images[2000:])
+    assert torch.equal(outputs.argmax(1), answers)
+    right = (answers == labels[2000:]).float().mean().item()
+    assert outputs.exp().amax(1).mean().item() == pytest.approx(right, abs=0.04)
+    limit = doubt_limit(network, images[2000:])
+    assert (entropy(outputs) > limit).float().mean().item() == pytest.approx(1 - KEPT, abs=0.002)
+
+
 def test_random_affine_moves_but_keeps_the_digit(digits):
     images = digits[0][:200]
     torch.testing.assert_close(random_affine(images, strength=0), images.float(), atol=0.01, rtol=0)
@@ -119,8 +174,54 @@ def test_predict_and_evaluate(digits):
 def test_the_reports_recipe_learns_mnist(mnist_dir):
     from network.datasets import load
 
-    training, test = (load("MNIST", mnist_dir, train) for train in (True, False))
+    learned, test = (load("MNIST", mnist_dir, part) for part in (True, False))
     torch.manual_seed(0)
     network = MyNetwork()
-    next(train(network, training.images, training.labels, REPORT, progress=False))
+    next(train(network, learned.images, learned.labels, REPORT, progress=False))
     assert evaluate(network, test.images, test.labels)[1] > 0.94  # after one epoch
+
+
+def test_an_optimizer_brings_its_own_learning_rate(digits):
+    images, labels = digits
+    assert Recipe().learning_rate == 0.1 and Recipe(optimizer="sgd", learning_rate=1).learning_rate
+    recipe = Recipe(optimizer="adamw", epochs=8, batch_size=64)
+    assert recipe.learning_rate == 0.004
+    network, _ = trained(images[:2500], labels[:2500], recipe)
+    assert evaluate(network, images[2500:], labels[2500:])[1] > 0.7
+
+
+@pytest.mark.parametrize("recipe", [Recipe(epochs=3), Recipe(epochs=3, optimizer="adamw"), REPORT])
+@pytest.mark.parametrize("stop", [3, 5, 7])  # within an epoch, at its end
+def test_a_stopped_training_takes_the_same_steps(digits, recipe, stop, monkeypatch, tmp_path):
+    images, labels = digits[0][:600], digits[1][:600]
+    recipe = dataclasses.replace(recipe, epochs=3, batch_size=128)  # 5 steps in an epoch
+    whole, epochs = trained(images, labels, recipe)
+    torch.manual_seed(0)
+    path, steps = tmp_path / "state.pth", []
+
+    def prepare(batch):
+        steps.append(batch)
+        if len(steps) == stop + 1:
+            raise KeyboardInterrupt
+        return network_input(batch)
+
+    stopped = train(
+        MyNetwork(), images, labels, recipe, prepare, save=lambda state: torch.save(state, path)
+    )
+    before = []
+    with pytest.raises(KeyboardInterrupt):
+        before.extend(stopped)
+    # Whatever has been drawn at random since then.
+    network, saved = MyNetwork(), torch.load(path, weights_only=True)
+    after = list(train(network, images, labels, recipe, saved=saved))
+    assert [epoch.losses for epoch in [*before, *after]] == [epoch.losses for epoch in epochs]
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, network.state_dict()[name]), name
+
+
+def test_a_training_saves_itself_within_an_epoch(digits, monkeypatch):
+    monkeypatch.setattr(training, "SAVE_EVERY", 0)
+    states = []
+    recipe = Recipe(epochs=1, batch_size=1000)
+    list(train(MyNetwork(), *digits, recipe, save=lambda state: states.append(state["done"])))
+    assert states == [1, 2, 3, 3]

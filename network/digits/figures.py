@@ -1,5 +1,6 @@
 """Tasks 1.B and 1.C: the network as a diagram, and how its training went."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,7 +69,7 @@ def _operation(node, module):
     if kind == "Conv2d":
         return f"{node.target}\n{'×'.join(map(str, module.kernel_size))} convolution"
     if kind == "MaxPool2d":
-        return f"{node.target}\n{module.kernel_size}×{module.kernel_size} maximum"
+        return f"{node.target}\n{module.kernel_size}×{module.kernel_size} max pooling"
     if kind == "Dropout2d":
         return f"dropout {module.p:g}"
     if kind == "Linear":
@@ -163,12 +164,13 @@ def _draw_answer(axis, stage, class_names, x, tall):
         axis.add_patch(Rectangle((x + 9, y - 0.35 * step), 12 * value, 0.7 * step, color=colour))
 
 
-def accuracy_curves(epochs, title):
+def accuracy_curves(epochs, checked, title):
     """Training and test accuracy by epoch.
 
     Args:
         epochs: a dict for each epoch with "epoch" (1 for the first), "running_accuracy" (while
             learning), "train_accuracy" and "test_accuracy" (eval mode), all 0 to 1.
+        checked: training images of which "train_accuracy" is measured, from the first on.
         title: of the figure.
     """
     figure = Figure(figsize=(8.5, 5), layout="constrained")
@@ -176,9 +178,9 @@ def accuracy_curves(epochs, title):
     figure.suptitle(title)
     numbers = [epoch["epoch"] for epoch in epochs]
     for key, label, colour, style in (
-        ("train_accuracy", "training images, as they are", BLUE, "o-"),
+        ("train_accuracy", f"first {checked:,} training images", BLUE, "o-"),
         ("test_accuracy", "test images", ORANGE, "o-"),
-        ("running_accuracy", "training images, while learning", GREY, "--"),
+        ("running_accuracy", "all training images, while learning", GREY, "--"),
     ):
         values = [epoch[key] for epoch in epochs]
         axis.plot(numbers, values, style, color=colour, ms=4, label=f"{label}: {values[-1]:.2%}")
@@ -193,19 +195,21 @@ def accuracy_curves(epochs, title):
     return figure
 
 
-def loss_curves(batch_losses, batch_size, tests, title):
+def loss_curves(batch_losses, batch_size, images, tests, title):
     """Training loss by batch with its smooth line, test loss as points.
 
     Args:
         batch_losses: the mean loss of each training batch, in order (nats).
-        batch_size: images in a batch.
+        batch_size: images in a batch, but for the last of an epoch, which may have fewer.
+        images: images in an epoch.
         tests: pairs of training images seen, and test loss then.
         title: of the figure.
     """
     figure = Figure(figsize=(8.5, 5), layout="constrained")
     axis = figure.subplots()
     figure.suptitle(title)
-    seen = np.arange(1, len(batch_losses) + 1) * batch_size
+    epoch, batch = np.divmod(np.arange(len(batch_losses)), math.ceil(images / batch_size))
+    seen = epoch * images + np.minimum((batch + 1) * batch_size, images)
     losses = np.asarray(batch_losses)
     window = max(1, min(101, len(losses) // 10))
     # Each average is drawn at the middle of its window.

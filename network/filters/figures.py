@@ -5,7 +5,6 @@ import textwrap
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch
 from matplotlib.ticker import PercentFormatter
 
 from network.plots import GREY, INK, ORANGE, bar, panels, show, show_signed
@@ -101,32 +100,50 @@ def maps_and_responses(maps, responses, title):
     return figure
 
 
-def likenesses(kernels, captions, angles, title):
+def likenesses(kernels, captions, angles, slopes, title):
     """Each filter with its gradient, beside two kernels to compare it with; all on one scale.
 
     Args:
         kernels: (F, 3, n, n), the filter first.
         captions: three for each filter, of two lines each.
         angles: (F,), in which direction each filter's weights rise, in degrees, 90 down.
+        slopes: (F,), how steeply: the arrows' lengths.
         title: of the figure.
     """
     per_row = 2
     figure, axes = panels(math.ceil(len(kernels) / per_row), 3 * per_row, title, 1.7, 2.1)
     size = kernels.shape[-1]
     limit = np.abs(kernels).max()
-    for index, (triple, angle) in enumerate(zip(kernels, np.deg2rad(angles), strict=True)):
+    longest = 0.8 * size / max(slopes.max(), 1e-30)
+    for index, triple in enumerate(kernels):
         trio = axes[3 * index : 3 * index + 3]
         for axis, kernel, caption in zip(trio, triple, captions[index], strict=True):
             shown = show_signed(axis, kernel, limit, caption)
-        way = 0.4 * size * np.array([np.cos(angle), np.sin(angle)])
-        tail, head = size // 2 - way, size // 2 + way
-        look = {"arrowstyle": "-|>", "mutation_scale": 16, "lw": 2, "color": INK}
-        trio[0].add_patch(FancyArrowPatch(tail, head, **look))
+        angle, length = np.deg2rad(angles[index]), longest * slopes[index]
+        trio[0].quiver(
+            size // 2,
+            size // 2,
+            length * np.cos(angle),
+            length * np.sin(angle),
+            pivot="mid",
+            angles="xy",
+            scale_units="xy",
+            scale=1,
+            width=0.035,
+            color=INK,
+        )
     bar(figure, shown, axes, "weight, as a share of the filter's norm", "bottom")
     return figure
 
 
-def evidence(image, class_names, probabilities, maps, captions, row_labels, title):
+def in_two_lines(name):
+    """An operator's name, its last part below: Sobel x, Laplacian of Gaussian σ 1.1."""
+    words = name.split()
+    cut = {"Sobel": 0, "line": 0, "Laplacian": 3, "Gaussian": 1, "Gabor": 2}[words[0]]
+    return (" ".join(words[:cut]) + "\n" + " ".join(words[cut:])).strip(" ")
+
+
+def occlusion_maps(image, class_names, probabilities, maps, captions, row_labels, title):
     """An image, its probabilities, and maps of what in it speaks for which class.
 
     Args:
@@ -169,5 +186,5 @@ def evidence(image, class_names, probabilities, maps, captions, row_labels, titl
         axis.spines[:].set_visible(False)
         axis.set_ylabel(row_labels[row] if column == 0 else "")
         axes.append(axis)
-    bar(figure, shown, axes, "nats: red speaks for it, blue against")
+    bar(figure, shown, axes, "log-probability lost, in nats: red speaks for it, blue against")
     return figure

@@ -112,6 +112,16 @@ def cosines(filters, operators):
     return np.where(have_mean(operators), whole @ flat, around_mean @ flat)
 
 
+def best_matches(kernels):
+    """The operator most like each kernel (F, n, n): names, cosines (F,), operators (F, n, n)."""
+    classical = classical_operators(kernels.shape[-1])
+    alike = cosines(kernels, list(classical.values()))  # (F, operators)
+    best = np.abs(alike).argmax(1)
+    names = [list(classical)[index] for index in best]
+    found = np.stack([classical[name] for name in names])
+    return names, alike[np.arange(len(best)), best], found
+
+
 def sobel_fit(filters):
     """How much of each filter the Sobel pair explains, and in which direction.
 
@@ -242,3 +252,8 @@ def respond(maps, kernels, padded=False):
         for channel, kernel in zip(maps, kernels, strict=True)
     )
     return whole if padded else whole[edge : height - edge, edge : width - edge]
+
+
+def layer_responses(maps, weights, bias):
+    """What a convolution's filters (F, C, n, n) answer to what it sees (C, H, W): (F, h, w)."""
+    return np.stack([respond(maps, kernels) + b for kernels, b in zip(weights, bias, strict=True)])

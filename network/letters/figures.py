@@ -1,14 +1,18 @@
-"""Figures of task 3: how letters are learned, and where they lie among the features."""
+"""Figures of task 3: how letters are learned, how they are read, where their features lie."""
 
 import math
 import textwrap
 
 import matplotlib
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from network.plots import BLUE, GREY, INK, ORANGE
+from network.plots import BLUE, GREEN, GREY, INK, ORANGE, RED, pictures_as_seen
+
+SURE = 0.9  # below this probability a figure shows the second guess, too
+SHOWN = 25  # most pictures in the figure of letters
 
 
 def training_curves(epochs, title, unfrozen=None):
@@ -79,4 +83,53 @@ def feature_plane(points, labels, is_test, class_names, shares, title):
     return figure
 
 
-# Of the kinds that gratings.py tells apart, in its order.
+def read_letters(letters, probabilities, title):
+    """Letters as given and as seen, with the answers; where they are too many, mistakes first.
+
+    Args:
+        letters: `Letters`.
+        probabilities: (N, classes).
+        title: of the figure.
+    """
+    answers = probabilities.argmax(1)
+    mistakes = (answers != letters.labels).nonzero().flatten()
+    others = (answers == letters.labels).nonzero().flatten()
+    # Of many, mistakes of every letter, and others of every letter beside them.
+    mistakes = _spread_over(mistakes, letters.labels)[:SHOWN]
+    others = _spread_over(others, letters.labels)[: SHOWN - len(mistakes)]
+    shown = torch.cat([mistakes, others]).sort().values.tolist()
+    captions, colours = [], []
+    for row, label in zip(probabilities[shown], letters.labels[shown].tolist(), strict=True):
+        right = int(row.argmax()) == label
+        captions.append(guesses(row, letters.names, None if right else label))
+        colours.append(GREEN if right else RED)
+    if len(shown) < len(answers):
+        title += f" ({len(shown)} of {len(answers)}, mistakes first)"
+    pictures = [letters.pictures[index] for index in shown]
+    return pictures_as_seen(pictures, letters.images[shown].numpy(), captions, colours, title)
+
+
+def _spread_over(chosen, labels):
+    """Indices (n,) in another order: one of each letter, then a second of each, and so on."""
+    turns, turn = {}, []
+    for label in labels[chosen].tolist():
+        turns[label] = turns.get(label, 0) + 1
+        turn.append(turns[label])
+    return chosen[torch.tensor(turn, dtype=torch.int64).argsort(stable=True)]
+
+
+def guesses(probabilities, names, truth=None):
+    """The answer with its probability, and the truth, or the next best where it is not sure.
+
+    Args:
+        probabilities: (classes,).
+        names: of the classes.
+        truth: the label of what is misread.
+    """
+    best, second = probabilities.topk(2).indices.tolist()
+    lines = [f"{names[best]} ({probabilities[best]:.1%})"]
+    if truth is not None:
+        lines.append(f"true {names[truth]} ({probabilities[truth]:.1%})")
+    elif probabilities[best] < SURE:
+        lines.append(f"or {names[second]} ({probabilities[second]:.1%})")
+    return "\n".join(lines)

@@ -1,10 +1,12 @@
-"""Folders of letters: one folder for each letter, any letters, any pictures.
+"""Pictures of letters: a folder for each letter, or the letter in each file's name.
 
 greek_train/
     alpha/  alpha_01.png, alpha_02.png, …
     beta/   …
 """
 
+import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,15 +16,15 @@ from tqdm import tqdm
 
 from network.cli import HOME, notice, short
 from network.files import Problem
-from network.photos import NoInk, image_files, normalise, read_character, thumbnail
+from network.photos import NoInk, normalise, read_character
+from network.pictures import SUFFIXES, image_files, thumbnail
 
-ALPHABET = (
-    *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"),
-    *("iota", "kappa", "lambda", "mu", "nu", "xi", "omicron", "pi"),
-    *("rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"),
-)
-
-THUMBNAIL = 96  # longest side, in pixels, at which pictures are kept for the figures
+SYMBOLS = {  # "α": "alpha", and so on; Unicode spells one of them lamda
+    symbol: unicodedata.name(symbol).split()[-1].lower().replace("lamda", "lambda")
+    for symbol in "αβγδεζηθικλμνξοπρστυφχψω"
+}
+ALPHABET = tuple(SYMBOLS.values())
+THUMBNAIL = 64  # longest side, in pixels, at which pictures are kept for the figures
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Letters:
     """Pictures of letters, as given and as a network sees them."""
 
     names: tuple  # of the letters, by label
+    files: list  # the pictures' paths
     pictures: list  # each (h, w, 3) uint8 RGB, made to fit into THUMBNAIL²
     images: torch.Tensor  # (N, 28, 28) uint8, light on dark
     labels: torch.Tensor  # (N,) int64
@@ -41,50 +44,126 @@ class Letters:
         return torch.bincount(self.labels, minlength=len(self.names))
 
 
-def letter_names(folder):
-    """The letters of a folder, named by its folders: Greek ones by the alphabet, then others.
+def letter_name(text):
+    """What a folder's name means: "alpha" for Alpha, ALPHA, α and Α; others as they are."""
+    known = unicodedata.normalize("NFC", text).casefold()
+    return SYMBOLS.get(known, known if known in ALPHABET else text)
+
+
+def find_letters(folder):
+    """The pictures of each letter in a folder.
+
+    A folder for each letter, in this one or in the only one in it; else pictures named by Greek
+    letters, such as alpha_001.png.
+
+    Returns:
+        {name: [paths]}: Greek letters in the alphabet's order, then others.
 
     Raises:
-        Problem: the folder is missing, cannot be read, or has no folders in it.
+        Problem: the folder is missing, cannot be read, or has no letters in it.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise Problem(f"no folder {folder}; name one that has a folder for each letter")
-    try:
-        names = [path.name for path in folder.iterdir() if path.is_dir()]
-    except OSError as error:
-        raise Problem(f"cannot read {folder}: {error.strerror or error}; check it") from None
-    names = [name for name in names if not name.startswith(".")]
-    for name in names:
+    inside = _folders(folder)
+    if len(inside) == 1 and _is_set(inside[0]):
+        notice(f"letters are looked for one level down, in {short(inside[0])}")
+        return find_letters(inside[0])
+    sets = [path.name for path in inside if _is_set(path)]
+    if sets:
+        raise Problem(f"{folder} has sets of letters in it ({', '.join(sets)}); name one of them")
+    found = {}
+    for path in inside:
+        found.setdefault(letter_name(path.name), []).extend(image_files([path]))
+    found = found or _named_pictures(folder)
+    taken = [path for paths in found.values() for path in paths]
+    others = [path.name for path in _pictures(folder) if path not in taken]
+    if others and found:
+        listed = ", ".join(others[:5]) + (", …" if len(others) > 5 else "")
+        notice(f"left out of {short(folder)}, pictures in no letter's name: {listed}")
+    if not found:
+        raise Problem(
+            f"{folder} has no folders in it; make one for each letter, such as alpha, or name the "
+            "pictures alpha_001.png and so on"
+        )
+    for name in found:
         if name != name.encode(errors="replace").decode():
             raise Problem(f"{folder} has a folder whose name is no text, {name!r}; rename it")
-    if not names:
-        raise Problem(f"{folder} has no folders in it; make one for each letter, such as alpha")
-    known = {name: place for place, name in enumerate(ALPHABET)}
-    return tuple(sorted(names, key=lambda name: (known.get(name, len(known)), name)))
+    place = {name: number for number, name in enumerate(ALPHABET)}
+    names = sorted(found, key=lambda name: (place.get(name, len(place)), name))
+    return {name: found[name] for name in names}
 
 
-def read_letters(folder, names, transform=normalise):
+def _folders(folder):
+    """The folders in a folder, sorted, without what systems hide there."""
+    try:
+        inside = sorted(path for path in folder.iterdir() if path.is_dir())
+    except OSError as error:
+        raise Problem(f"cannot read {folder}: {error.strerror or error}; check it") from None
+    return [path for path in inside if not path.name.startswith(".") and path.name != "__MACOSX"]
+
+
+def _is_set(folder):
+    """Whether a folder is a set of letters rather than the pictures of one."""
+    if letter_name(folder.name) in ALPHABET:
+        return False
+    letters = [path.name for path in _folders(folder) if letter_name(path.name) in ALPHABET]
+    return bool(letters) or len(_named_pictures(folder)) > 1
+
+
+def _named_pictures(folder):
+    """The pictures straight in a folder, by the Greek letters that begin their names."""
+    found = {}
+    for path in _pictures(folder):
+        name = letter_name(re.sub(r"[\W_]*\d*\W*$", "", path.stem))
+        if name in ALPHABET:
+            found.setdefault(name, []).append(path)
+    return found
+
+
+def _pictures(folder):
+    """The pictures straight in a folder."""
+    pictures = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    return sorted(path for path in pictures if not path.name.startswith("."))
+
+
+def hold_out(files):
+    """Parts letters into those to learn and every fourth to test on.
+
+    A letter of which there is one picture only keeps it for learning.
+
+    Args:
+        files: as `find_letters` returns them.
+
+    Returns:
+        The two parts, in the same form; without letters that have no picture there.
+    """
+    learned, tested, number = {}, {}, 0
+    for name, paths in files.items():
+        for path in paths:
+            number += len(paths) > 1
+            part = tested if len(paths) > 1 and number % 4 == 0 else learned
+            part.setdefault(name, []).append(path)
+    return learned, tested
+
+
+def read_letters(files, names, transform=normalise):
     """Reads the pictures of these letters; what cannot be read is named and left out.
 
     Args:
-        folder: has a folder for each letter.
-        names: the letters, in the order of their labels; those without a folder are left out.
+        files: as `find_letters` returns them.
+        names: the letters, in the order of their labels; those without files are left out.
         transform: makes 28×28 of a picture; see `network/photos.py`.
 
     Returns:
         `Letters`.
 
     Raises:
-        Problem: a letter's folder has no pictures, or none of them can be read.
+        Problem: of all pictures of a letter none can be read.
     """
-    pictures, images, labels = [], [], []
+    read, pictures, images, labels = [], [], [], []
     no_ink = torch.zeros(len(names), dtype=torch.int64)
-    files = {
-        label: image_files([Path(folder) / name])
-        for label, name in enumerate(names)
-        if (Path(folder) / name).is_dir()
-    }
+    files = {label: files[name] for label, name in enumerate(names) if name in files}
     total = sum(map(len, files.values()))
     with tqdm(total=total, desc="reading letters", leave=False, disable=None) as bar:
         for label, paths in files.items():
@@ -93,16 +172,19 @@ def read_letters(folder, names, transform=normalise):
                 try:
                     picture, image = read_character(path, transform)
                 except Problem as problem:
-                    tell(bar, problem)
+                    with bar.external_write_mode():
+                        notice(f"left out: {problem}")
                     no_ink[label] += isinstance(problem, NoInk)
                     continue
+                read.append(path)
                 pictures.append(thumbnail(picture, THUMBNAIL))
                 images.append(image)
                 labels.append(label)
             if label not in labels:
-                raise Problem(f"no picture in {Path(folder) / names[label]} is of use; see above")
+                raise Problem(f"no picture in {paths[0].parent} is of use; see above")
     return Letters(
         tuple(names),
+        read,
         pictures,
         torch.from_numpy(np.stack(images)),
         torch.tensor(labels, dtype=torch.int64),
@@ -110,18 +192,7 @@ def read_letters(folder, names, transform=normalise):
     )
 
 
-def tell(bar, problem):
-    """Says which picture is left out, and why; a progress bar makes room for it."""
-    with bar.external_write_mode():
-        notice(f"left out: {problem}")
-
-
 def are_drawn(folder):
     """Whether a folder's letters are those that ship: drawn by `network/pen.py`, not written."""
     shipped = [HOME / "data" / name for name in ("greek_train", "greek_extended", "greek_test")]
     return Path(folder).resolve() in [path.resolve() for path in shipped]
-
-
-def source(folder):
-    """A folder's name with what a reader must know of it."""
-    return f"{short(folder)} (drawn by network/pen.py)" if are_drawn(folder) else f"{short(folder)}"

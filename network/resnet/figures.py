@@ -3,14 +3,14 @@
 import math
 import textwrap
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
 
-from network.photos import thumbnail
+from network.filters import gratings
+from network.pictures import thumbnail
 from network.plots import (
     BLUE,
     GREEN,
@@ -25,14 +25,16 @@ from network.plots import (
     show_signed,
 )
 
-KIND_LOOKS = (BLUE, "o"), (ORANGE, "D"), (GREEN, "s"), (RED, "p"), (GREY, "X")
+KIND_LOOKS = (BLUE, "o"), (ORANGE, "D"), (GREEN, "s"), (RED, "p"), (GREY, "X")  # of each kind
+PALE = "#d5d8dd"
+COLUMNS = 8  # filters in a row
 
 
-def _kind_legend(figure, kind_names, extra=()):
+def _kind_legend(figure, extra=()):
     """A legend for the kinds of filters below a figure."""
     handles = [
         Line2D([], [], ls="", marker=marker, color=colour, ms=9, label=name)
-        for (colour, marker), name in zip(KIND_LOOKS, kind_names, strict=True)
+        for (colour, marker), name in zip(KIND_LOOKS, gratings.KINDS, strict=True)
     ]
     figure.legend(
         handles=[*handles, *extra],
@@ -43,23 +45,24 @@ def _kind_legend(figure, kind_names, extra=()):
     )
 
 
-def _tiles(count, columns, cell, title, inch):
-    """A figure of one axis for many small pictures, as (figure, axis, corners).
+def _tile_corners(axis, count, cell, columns=COLUMNS):
+    """Makes an axis a table of small pictures: one axis for all, since one for each would take
+    seconds to lay out.
 
-    An axis for each would take seconds to lay out. The corners (count, 2) are the upper left ones
-    of cells of width and height `cell`, in units of `inch` inches; y points down.
+    Args:
+        axis: y will point down.
+        count: of the pictures.
+        cell: width and height that each takes.
+        columns: pictures in a row.
+
+    Returns:
+        (count, 2), the upper left corners.
     """
-    rows = math.ceil(count / columns)
-    wide, tall = columns * cell[0], rows * cell[1]
-    title = textwrap.fill(title, int(wide * inch / 0.125))
-    more = 0.28 * (title.count("\n") + 1) + 0.6  # for title and legend
-    figure = Figure(figsize=(wide * inch + 0.2, tall * inch + more), layout="constrained")
-    figure.suptitle(title)
-    axis = figure.subplots()
     axis.set_axis_off()
-    axis.set(xlim=(0, wide), ylim=(tall, 0), aspect="equal", autoscale_on=False)
+    wide, tall = columns * cell[0], math.ceil(count / columns) * cell[1]
+    axis.set(xlim=(0, wide), ylim=(tall, 0), autoscale_on=False)
     row, column = np.divmod(np.arange(count), columns)
-    return figure, axis, np.stack([column * cell[0], row * cell[1]], 1)
+    return np.stack([column * cell[0], row * cell[1]], 1)
 
 
 def _tile(axis, image, left, top, width, height, **look):
@@ -68,41 +71,64 @@ def _tile(axis, image, left, top, width, height, **look):
     axis.imshow(image, extent=extent, interpolation="nearest", aspect="auto", **look)
 
 
+def _titled_figure(width, height, title):
+    """A figure of a width and, below its title and above a legend, a height in inches."""
+    title = textwrap.fill(title, int(width / 0.125))
+    more = 0.28 * (title.count("\n") + 1) + 0.6  # for title and legend
+    figure = Figure(figsize=(width + 0.2, height + more), layout="constrained")
+    figure.suptitle(title)
+    return figure
+
+
 def _weights_in_colour(filters, limits):
     """Filters (F, 3, n, n) as pictures (F, n, n, 3): grey is zero, weights go up to ±limits."""
     return np.moveaxis(0.5 + filters / (2 * np.maximum(limits, 1e-30)), 1, -1)
 
 
-def colour_filters(filters, order, kinds, kind_names, title):
-    """The filters of a first layer in colour, eight in a row, on one scale.
+def colour_filters(filters, tuning, order, title):
+    """The filters of a first layer in colour: each at its own contrast with its weight as a bar,
+    and below, once more in the same order, all on one scale.
 
     Args:
         filters: (F, 3, n, n).
+        tuning: their `gratings.Tuning`.
         order: (F,), the indices of the filters as they are to be shown.
-        kinds: (F,), of each filter, an index into kind_names.
-        kind_names: five.
         title: of the figure.
     """
-    label = 0.3
-    figure, axis, corners = _tiles(len(filters), 8, (1.12, 1.16 + label), title, 0.95)
-    pictures = _weights_in_colour(filters, np.abs(filters).max())
+    count, inch = len(filters), 0.95  # inches of a filter above
+    label, bar_height = 0.28, 0.07
+    cell = 1.14, 1 + label + bar_height + 0.1
+    heights = cell[1] * math.ceil(count / COLUMNS), cell[0] / 2 * math.ceil(count / COLUMNS / 2)
+    figure = _titled_figure(cell[0] * COLUMNS * inch, sum(heights) * inch + 0.7, title)
+    own, common = figure.subplots(2, 1, height_ratios=heights)
+    own.set_title("each at its own contrast; the bar below is its weight")
+    common.set_title("the same on one scale")
+    largest = np.abs(filters).max((1, 2, 3), keepdims=True)
+    pictures = _weights_in_colour(filters, largest)
+    weights = tuning.weight / max(tuning.weight.max(), 1e-30)
+    for index, (left, top) in zip(order, _tile_corners(own, count, cell), strict=True):
+        left, top = left + 0.07, top + label
+        colour = KIND_LOOKS[tuning.kind[index]][0]
+        own.text(left + 0.5, top - 0.05, index, ha="center", va="bottom", color=colour)
+        _tile(own, pictures[index], left, top, 1, 1)
+        for length, shade in ((1, PALE), (weights[index], colour)):
+            own.add_patch(Rectangle((left, top + 1.05), length, bar_height, color=shade, lw=0))
+    pictures = _weights_in_colour(filters, largest.max())
+    corners = _tile_corners(common, count, (1.1, 1.1), 2 * COLUMNS)
     for index, (left, top) in zip(order, corners, strict=True):
-        _tile(axis, pictures[index], left + 0.06, top + label, 1, 1)
-        colour = KIND_LOOKS[kinds[index]][0]
-        axis.text(left + 0.56, top + label - 0.05, index, ha="center", va="bottom", color=colour)
-    _kind_legend(figure, kind_names)
+        _tile(common, pictures[index], left + 0.05, top + 0.05, 1, 1)
+    _kind_legend(figure)
     return figure
 
 
-def colour_filters_and_responses(filters, responses, order, kinds, kind_names, title):
+def colour_filters_and_responses(filters, responses, tuning, order, title):
     """Each filter in colour beside what it makes of an image, eight pairs in a row.
 
     Args:
         filters: (F, 3, n, n).
         responses: (F, h, w), blue negative, red positive; each is on its own scale, as each filter.
+        tuning: the filters' `gratings.Tuning`.
         order: (F,), the indices of the filters as they are to be shown.
-        kinds: (F,), of each filter, an index into kind_names.
-        kind_names: five.
         title: of the figure.
     """
     # Finer than this, a response would neither show nor fit into a file of reasonable size.
@@ -111,21 +137,21 @@ def colour_filters_and_responses(filters, responses, order, kinds, kind_names, t
     tall, wide = np.array(responses.shape[1:]) / max(responses.shape[1:])
     # Not narrower than the legend needs.
     cell = max(small + wide + 0.2, 1.35), max(tall, small) + label + 0.1
-    figure, axis, corners = _tiles(len(filters), 8, cell, title, 0.92)
-    largest = np.abs(filters).max((1, 2, 3), keepdims=True)
-    pictures = _weights_in_colour(filters, largest)
-    shades = matplotlib.colormaps[SIGNED].resampled(15)  # with more the file gets too large
-    for index, (left, top) in zip(order, corners, strict=True):
-        colour = KIND_LOOKS[kinds[index]][0]
-        middle = left + 0.05 + small / 2
-        axis.text(middle, top + label - 0.04, index, ha="center", va="bottom", color=colour)
-        _tile(axis, pictures[index], left + 0.05, top + label, small, small)
+    inch = 0.92
+    rows = math.ceil(len(filters) / COLUMNS)
+    figure = _titled_figure(COLUMNS * cell[0] * inch, rows * cell[1] * inch, title)
+    axis = figure.subplots()
+    pictures = _weights_in_colour(filters, np.abs(filters).max((1, 2, 3), keepdims=True))
+    for index, (left, top) in zip(order, _tile_corners(axis, len(filters), cell), strict=True):
+        left, top = left + 0.05, top + label
+        colour = KIND_LOOKS[tuning.kind[index]][0]
+        axis.text(left + small / 2, top - 0.04, index, ha="center", va="bottom", color=colour)
+        _tile(axis, pictures[index], left, top, small, small)
         limit = max(np.abs(responses[index]).max(), 1e-30)
-        look = {"cmap": shades, "vmin": -limit, "vmax": limit}
-        at = left + 0.1 + small, top + label
-        _tile(axis, responses[index], *at, wide, tall, **look)
-        axis.add_patch(Rectangle(at, wide, tall, fill=False, ec=GREY, lw=0.5))
-    _kind_legend(figure, kind_names)
+        left += 0.05 + small
+        _tile(axis, responses[index], left, top, wide, tall, cmap=SIGNED, vmin=-limit, vmax=limit)
+        axis.add_patch(Rectangle((left, top), wide, tall, fill=False, ec=GREY, lw=0.5))
+    _kind_legend(figure)
     return figure
 
 
@@ -144,13 +170,13 @@ def image_channels(picture, channels, title):
     show(axes[0], picture, "as given")
     for axis, values, name in zip(axes[1:4], channels, ("red", "green", "blue"), strict=True):
         shown = show_signed(axis, values, limit, name)
-    show(axes[4], np.uint8(255 * np.moveaxis(0.5 + channels / (2 * limit), 0, -1)))
-    axes[4].set_title("all three\n(grey = mean)")
-    bar(figure, shown, axes[1:4], "standard deviations from the mean", "bottom")
+    together = np.uint8(255 * np.moveaxis(0.5 + channels / (2 * limit), 0, -1))
+    show(axes[4], together, "all three")
+    bar(figure, shown, axes[1:4], "difference from the mean, as the network takes it", "bottom")
     return figure
 
 
-def tuning_overview(tuning, chance, digits, counts, kind_names, title):
+def tuning_overview(tuning, chance, digits, counts, title):
     """What the filters of a first layer are tuned to, at a glance.
 
     Args:
@@ -158,7 +184,6 @@ def tuning_overview(tuning, chance, digits, counts, kind_names, title):
         chance: the same of random filters that are as smooth and as coloured.
         digits: the same of the digit network's filters, or None.
         counts: a dict of label to counts (5,) of each kind, a bar for each.
-        kind_names: five.
         title: of the figure.
     """
     figure = Figure(figsize=(13, 10), layout="constrained")
@@ -170,28 +195,28 @@ def tuning_overview(tuning, chance, digits, counts, kind_names, title):
     _draw_counts(figure.add_subplot(grid[1, 1]), counts)
     extra = []
     if digits is not None:
-        look = {"marker": "^", "mfc": "none", "mec": INK, "ls": "", "ms": 9}
-        extra = [Line2D([], [], **look, label="digit network")]
-    _kind_legend(figure, kind_names, extra)
+        extra = [
+            Line2D([], [], ls="", marker="^", mfc="none", mec=INK, ms=9, label="digit network")
+        ]
+    _kind_legend(figure, extra)
     return figure
 
 
 def _draw_gratings(axis, tuning, digits):
     """The preferred grating of each filter in the plane of frequencies."""
 
-    def plane(some, frequency, angle):
-        turn = np.deg2rad(angle[some])
-        return frequency[some] * np.cos(turn), frequency[some] * np.sin(turn)
+    def in_plane(of, some):
+        turn = np.deg2rad(of.angle[some])
+        return of.frequency[some] * np.cos(turn), of.frequency[some] * np.sin(turn)
 
     for kind, (colour, marker) in enumerate(KIND_LOOKS):
-        points = plane(
-            (tuning.kind == kind) & (tuning.frequency > 0), tuning.frequency, tuning.angle
-        )
-        axis.scatter(*points, s=46, color=colour, marker=marker, alpha=0.8, lw=0, clip_on=False)
+        some = (tuning.kind == kind) & (tuning.frequency > 0)
+        x, y = in_plane(tuning, some)
+        axis.scatter(x, y, s=46, color=colour, marker=marker, alpha=0.8, lw=0, clip_on=False)
     highest = tuning.frequency.max(initial=0.15)
     if digits is not None:
-        points = plane(digits.frequency > 0, digits.frequency, digits.angle)
-        axis.scatter(*points, s=60, marker="^", facecolor="none", edgecolor=INK, clip_on=False)
+        x, y = in_plane(digits, digits.frequency > 0)
+        axis.scatter(x, y, s=60, marker="^", facecolor="none", edgecolor=INK, clip_on=False)
         highest = max(highest, digits.frequency.max())
     limit = np.ceil(highest * 20 + 0.2) / 20
     half = np.linspace(0, np.pi, 100)
@@ -233,19 +258,19 @@ def _draw_bandwidths(axis, tuning):
 
 def _draw_forms(axis, tuning, chance):
     """How grey each filter is, and how much one colour times one Gabor explains of it."""
-    axis.scatter(chance.grey, chance.form, s=7, color="#c9ccd1", lw=0, label="random, as smooth")
+    axis.scatter(chance.grey, chance.form, s=7, color=PALE, lw=0, label="random, as smooth")
     for kind, (colour, marker) in enumerate(KIND_LOOKS):
         some = tuning.kind == kind
-        points = tuning.grey[some], tuning.form[some]
-        axis.scatter(*points, s=46, color=colour, marker=marker, alpha=0.8, lw=0, clip_on=False)
+        x, y = tuning.grey[some], tuning.form[some]
+        axis.scatter(x, y, s=46, color=colour, marker=marker, alpha=0.8, lw=0, clip_on=False)
     axis.axhline(0.5, color=INK, lw=1, ls=":")
     axis.axvline(0.5, color=INK, lw=1, ls=":")
     axis.set(xlim=(0, 1), ylim=(0, 1.02))
     axis.set_title(
         "each filter's form and colour; small dots: random ones,\nas smooth and coloured"
     )
-    axis.set_xlabel("share of energy along the grey axis")
-    axis.set_ylabel("explained by one colour × one Gabor")
+    axis.set_xlabel("share of energy that is grey")
+    axis.set_ylabel("share that one colour × one Gabor makes up")
     for values in (axis.xaxis, axis.yaxis):
         values.set_major_formatter(PercentFormatter(1))
 
@@ -257,8 +282,15 @@ def _draw_counts(axis, counts):
         for share, number, (colour, _) in zip(shares, numbers, KIND_LOOKS, strict=True):
             axis.barh(row, share, 0.7, left, color=colour)
             if share >= 0.06:
-                text = {"ha": "center", "va": "center", "color": "white", "weight": "bold"}
-                axis.text(left + share / 2, row, number, **text)
+                axis.text(
+                    left + share / 2,
+                    row,
+                    number,
+                    ha="center",
+                    va="center",
+                    c="white",
+                    weight="bold",
+                )
             left += share
     axis.set_yticks(range(len(counts)), counts)
     axis.invert_yaxis()

@@ -4,6 +4,7 @@ The five sizes of He et al. 2016, "Deep Residual Learning for Image Recognition"
 the same convolution: 64 filters of 3×7×7.
 """
 
+import re
 import sys
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,11 +18,12 @@ from torch import nn
 from network.cli import notice, short
 from network.datasets import downloading
 from network.files import Problem
-from network.model import parameter_count, read_weights
+from network.model import parameter_count
+from network.weights import find_state, read_weights
 
 MODELS = "resnet18", "resnet34", "resnet50", "resnet101", "resnet152"
 REPORTS = "resnet50"  # the report's choice
-SHIPPED = "resnet_cifar10_conv1.pth"  # in the folder of models; see network/cifar_training.py
+SHIPPED = "resnet_cifar10_conv1.pth"  # in the folder of models; see network/resnet/learn.py
 SHAPE = (64, 3, 7, 7)  # of conv1
 # Mean and standard deviation of ImageNet's red, green and blue, on a scale of 0 to 1.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -33,7 +35,8 @@ class FirstLayer:
 
     network: nn.Module  # whose first layer it is; shapes only, without weights
     model: str  # one of MODELS
-    source: str  # whose first layer it is and what that learned, in words
+    words: str  # which network it is of and what that learned, for titles
+    suffix: str  # what names of figures get to tell it from the report's ResNet-50 of ImageNet
     details: str  # the file, and what it says of the training
     filters: np.ndarray  # (64, 3, 7, 7) float32; they act on normalised red, green and blue
     mean: np.ndarray  # (3,) float32, which normalises RGB values from 0 to 1
@@ -76,7 +79,7 @@ def first_layer(choice, model, models_dir):
         layer = read_first_layer(shipped, None)
         notice(
             f"NOTICE: {problem}\nNOTICE: going on with what ships: the first layer of "
-            f"{layer.source} ({layer.details})."
+            f"{layer.words} ({layer.details})."
         )
         return layer
 
@@ -90,17 +93,18 @@ def find_or_download(model):
     Raises:
         Problem: it is not there and can not be downloaded.
     """
-    url = torchvision.models.get_model_weights(model).IMAGENET1K_V1.url
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
+    weights = torchvision.models.get_model_weights(model).IMAGENET1K_V1
+    path = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[1]
     start_of_hash = path.stem.split("-")[1]
     otherwise = f"put {path.name} there, or use --weights cifar10"
     with downloading(f"ImageNet weights of {model} are", path.parent, otherwise):
         if path.is_file() and sha256(path.read_bytes()).hexdigest().startswith(start_of_hash):
             return path
-        notice(f"downloading ImageNet weights of {model} to {path} …")
+        size = weights.meta["_file_size"]
+        notice(f"downloading ImageNet weights of {model}, {size:.0f} MB, to {path} …")
         path.parent.mkdir(parents=True, exist_ok=True)
         bar = sys.stderr.isatty()
-        torch.hub.download_url_to_file(url, str(path), start_of_hash, progress=bar)
+        torch.hub.download_url_to_file(weights.url, str(path), start_of_hash, progress=bar)
     return path
 
 
@@ -108,8 +112,8 @@ def read_first_layer(path, model, learned=None):
     """Reads the first layer from a file.
 
     Args:
-        path: a state_dict of a ResNet, bare or under the key "state_dict" or "model", or what
-            network/cifar_training.py leaves: the first layer alone.
+        path: a state_dict of a ResNet, bare or among other things, or what network/resnet/learn.py
+            leaves: the first layer alone.
         model: one of MODELS that it must be of, or None for any.
         learned: the name of the data set, if it is known from elsewhere.
 
@@ -122,13 +126,11 @@ def read_first_layer(path, model, learned=None):
     facts = content if isinstance(content, dict) else {}
     # The first layer alone, beside what says whose it is; else a whole state_dict.
     alone = "conv1.weight" in facts and isinstance(facts.get("model"), str)
-    nested = (facts[key] for key in ("state_dict", "model") if isinstance(facts.get(key), dict))
-    state = next(nested, facts)
-    weights = {str(name): value for name, value in state.items() if torch.is_tensor(value)}
-    first = weights.get("conv1.weight", torch.empty(0))
     if alone:
-        fits = [name for name in MODELS if name == facts["model"] and first.shape == SHAPE]
+        weights, name = {"conv1.weight": facts["conv1.weight"]}, facts["model"]
+        fits = [name] if name in MODELS and _shapes(weights) == {"conv1.weight": SHAPE} else []
     else:
+        weights = find_state(content) or {}
         fits = [name for name in MODELS if _shapes(weights) == _shapes(empty(name).state_dict())]
     if not fits:
         raise Problem(f"{path} holds no weights of a ResNet; choose some of {', '.join(MODELS)}")
@@ -139,22 +141,39 @@ def read_first_layer(path, model, learned=None):
     try:
         mean = torch.tensor(facts.get("mean", MEAN), dtype=torch.float32).reshape(3)
         std = torch.tensor(facts.get("std", STD), dtype=torch.float32).reshape(3)
+        first = weights["conv1.weight"].float()
         numbers = [*weights.values(), mean, 1 / std]
         finite = all(value.isfinite().all() for value in numbers)
     except (TypeError, ValueError, RuntimeError):  # mean and std may be anything
         finite = False
     if not finite:
         raise Problem(f"{path} holds weights that are no finite numbers; fetch or train it anew")
-    learned = learned or facts.get("dataset")
-    source = f"{fits[0]}, learned on {learned}" if learned else f"{fits[0]} of {path.name}"
+    learned = " ".join(str(learned or facts.get("dataset") or "").split())[:40]
+    words, suffix = fits[0].replace("resnet", "ResNet-"), ""
+    if learned:
+        words += f" trained on {learned}"
+    if (fits[0], learned) != (REPORTS, "ImageNet"):
+        suffix = f"_{fits[0]}_{file_word(learned or path.stem)}"
     details = [str(short(path))]
     if isinstance(facts.get("test_accuracy"), float):
         details.append(f"test accuracy {facts['test_accuracy']:.2%}")
-    classes = 10 if alone else len(weights["fc.weight"])  # the layer alone is of CIFAR-10's network
+    # The layer alone does not say how many classes its network tells apart.
+    classes = {"CIFAR-10": 10}.get(learned, 1000) if alone else len(weights["fc.weight"])
     return FirstLayer(
-        *(empty(fits[0], classes), fits[0], source, ", ".join(details)),
-        *(first.float().numpy(), mean.numpy(), std.numpy()),
+        network=empty(fits[0], classes),
+        model=fits[0],
+        words=words,
+        suffix=suffix,
+        details=", ".join(details),
+        filters=first.numpy(),
+        mean=mean.numpy(),
+        std=std.numpy(),
     )
+
+
+def file_word(name):
+    """A name as a part of a file's name: CIFAR-10 becomes cifar10."""
+    return re.sub(r"\W", "", name).lower() or "own"
 
 
 def _shapes(state):

@@ -1,0 +1,292 @@
+"""Where the ink is in a picture: of any size, margin and frame, on any paper, in any light.
+
+ink = find_ink(picture)  # (h, w) float32: 0 for paper, 1 for ink, nothing but the character
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from network.files import Problem
+
+SHRINK_TO = 360  # longest side, in pixels, at which ink is looked for
+ENLARGE_TO = 160  # the same of small pictures, enlarged by whole numbers
+THIN, WIDE = 0.25, 0.7  # of the picture's side: how wide strokes may be
+PREFER_WIDE = 1.4  # all of a fat stroke is more than its narrow parts
+NO_INK = "there is no ink in the picture; write with a darker pen or in better light"
+
+
+class NoInk(Problem):
+    """The picture has nothing in it that could be ink."""
+
+    status = 1
+
+
+def find_ink(picture):
+    """Finds the ink: (H, W) or (H, W, 3) uint8 → (h, w) float32, 0 for paper and 1 for ink.
+
+    Large pictures are shrunk, h and w being at most `SHRINK_TO`.
+
+    Raises:
+        NoInk: nothing in the picture stands out.
+    """
+    h, w = picture.shape[:2]
+    scale = SHRINK_TO / max(h, w)
+    if scale < 1:
+        size = max(1, round(w * scale)), max(1, round(h * scale))
+        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    tone = one_tone(even_light(np.float32(np.atleast_3d(picture))))  # (h, w)
+    # Whatever is measured below is measured in pixels, and a small picture has too few of them.
+    zoom = max(1, ENLARGE_TO // max(h, w))
+    large = np.repeat(np.repeat(tone, zoom, 0), zoom, 1)
+    large = 255 - without_lines(255 - without_lines(large))
+    ink, likeness = max(candidates(large, zoom), key=lambda found: found[1])
+    if not likeness:
+        raise NoInk(NO_INK)
+    return cv2.resize(ink, tone.shape[::-1], interpolation=cv2.INTER_AREA)
+
+
+def candidates(tone, zoom):
+    """What may be the ink in (h, w) uint8: pairs as `strokes` returns them.
+
+    Ink may be darker or lighter than its paper, thin or as wide as two thirds of the picture.
+    """
+    for one_way in (tone, 255 - tone):
+        thin, wide = (dark_parts(one_way, reach) for reach in (THIN, WIDE))
+        ink, likeness = strokes(wide, zoom)
+        yield ink, likeness * PREFER_WIDE
+        if (thin.mask != wide.mask).any():
+            yield strokes(thin, zoom)
+
+
+def even_light(picture):
+    """Divides (h, w, c) float32 by the slope of its light, a plane fitted to its brightness.
+
+    Only where that parts ink and paper better: in a tight crop half is ink, and no light to fit.
+    """
+    h, w = picture.shape[:2]
+    bright = cv2.resize(picture.mean(2), (32, 32), interpolation=cv2.INTER_AREA).ravel()
+    y, x = np.mgrid[-1:1:32j, -1:1:32j].reshape(2, -1)
+    terms = np.stack([np.ones_like(x), x, y], 1)
+    weight = np.ones_like(bright)
+    for _ in range(8):  # reweighted to least absolute deviations, so that ink hardly counts
+        tilted = (terms * weight[:, None]).T
+        plane = terms @ np.linalg.solve(tilted @ terms, tilted @ bright)
+        weight = 1 / np.maximum(1, np.abs(bright - plane))
+    plane = np.clip(plane, *np.percentile(bright, (2, 98))) + 16  # black paper is not blown up
+    if two_tones(bright) >= max(0.8, two_tones(bright / plane)):  # a slope alone has 0.75
+        return picture / (bright.mean() + 16)
+    light = cv2.resize(np.float32(plane.reshape(32, 32)), (w, h))
+    return picture / light[..., None]
+
+
+def two_tones(values):
+    """The share of the variance of (n,) values that lies between two groups of them (Otsu 1979)."""
+    values = np.sort(values)
+    n = np.arange(1, len(values))
+    mean = values.mean()
+    left = np.cumsum(values)[:-1] / n
+    between = n * (left - mean) ** 2 * len(values) / (len(values) - n)
+    return between.max() / max(1e-12, ((values - mean) ** 2).sum())
+
+
+def one_tone(picture):
+    """Turns (h, w, c) float32 into (h, w) uint8 along the colours in which ink and paper differ.
+
+    That is the main axis of each pixel's difference from its surroundings, strong differences
+    counting more: red ink shows on green paper though both be equally bright.
+    """
+    if picture.shape[2] == 3:
+        small = cv2.resize(picture, (64, 64), interpolation=cv2.INTER_AREA)
+        around = cv2.resize(cv2.blur(small, (17, 17)), picture.shape[1::-1])
+        change = (picture - around).reshape(-1, 3)
+        strength = (change**2).sum(1, keepdims=True)
+        _, axes = np.linalg.eigh((change * strength).T @ change)
+        picture = picture @ axes[:, -1]
+    else:
+        picture = picture[..., 0]
+    low, high = picture.min(), picture.max()
+    if high - low < 0.02:
+        raise NoInk(NO_INK)
+    return np.uint8((picture - low) * (255 / (high - low)))
+
+
+def strokes(parts, zoom):
+    """Finds the character among the `DarkParts` of a picture whose pixels are `zoom`² each.
+
+    Returns its ink, (h, w) float32 from 0 to 1, and how much it is like ink, 0 for not at all:
+    ink has sharp edges all around, and many for its area. The gaps between strokes, a sheet on
+    a table and a shadow have fewer.
+    """
+    h, w = parts.mask.shape
+    box = np.ones((3, 3), np.uint8)
+    ink, mask = parts.darker, without_specks(parts.mask)
+    rows, columns = mask.nonzero()
+    if not len(rows):
+        return ink, 0
+
+    # Group what lies close together: strokes may be broken.
+    r = max(1, (h + w) // 100)
+    _, label, boxes, _ = cv2.connectedComponentsWithStats(
+        cv2.dilate(mask, np.ones((2 * r + 1, 2 * r + 1), np.uint8))
+    )
+    label *= mask
+    left, top, right, bottom = corners(boxes)
+    # Beyond the frame there is paper: ink that the frame cuts has an edge there, too.
+    around = cv2.copyMakeBorder(parts.paper, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    around[1:-1, 1:-1] = parts.calm
+    edge = np.float32(cv2.morphologyEx(around, cv2.MORPH_GRADIENT, box)[1:-1, 1:-1]) ** 2
+
+    group = label[rows, columns]  # (pixels of ink,)
+
+    def per_group(values):
+        return np.bincount(group, values, minlength=len(boxes))
+
+    area = np.maximum(1, per_group(None))
+    edges = per_group(edge[rows, columns])
+    # A group that touches the frame counts as far as it reaches inside: borders do not.
+    to_frame = np.minimum(np.minimum(rows, h - 1 - rows), np.minimum(columns, w - 1 - columns))
+    inside = per_group(to_frame >= max(1, min(h, w) // 8)) / area
+    touches = per_group(to_frame < 2) > 0
+    score = edges * np.where(touches, inside, 1)
+    main = score.argmax()
+    if not score[main]:
+        return ink, 0
+
+    near = max(right[main] - left[main], bottom[main] - top[main]) / 2
+    beside = np.maximum(left - right[main], left[main] - right) < near
+    beside &= np.maximum(top - bottom[main], top[main] - bottom) < near
+    keep = np.uint8(beside & (score >= 0.08 * score[main]))
+
+    body = np.uint8(label == main)
+    rim = edge[body > cv2.erode(body, box, borderValue=0)]
+    contrast = np.percentile(ink[body > 0], 80)
+    if np.sqrt(np.median(rim)) < 0.08 * contrast:  # light fades so slowly, ink does not
+        return ink, 0
+    sharp_all_around = np.sqrt(rim).mean() ** 2 / rim.mean()  # 1 if equally sharp everywhere
+    kept = keep[label]
+    # Paper, not ink, lies along most of the frame.
+    frame = np.concatenate([kept[0], kept[-1], kept[:, 0], kept[:, -1]]).mean()
+    likeness = (edges[main] * sharp_all_around * (1 - frame)) ** 2 / area[main]
+    ink = np.clip(ink / contrast, 0, 1)
+    skirt = np.ones((2 * zoom + 1, 2 * zoom + 1), np.uint8)  # half ink, half paper
+    return ink * cv2.dilate(kept, skirt), likeness
+
+
+@dataclass(frozen=True)
+class DarkParts:
+    """What is darker in a picture than what surrounds it; (h, w) each."""
+
+    calm: np.ndarray  # uint8, the tone without grain
+    paper: np.ndarray  # uint8, the tone of the paper, below the ink as well
+    darker: np.ndarray  # float32, how much darker than paper each pixel is, its noise taken off
+    mask: np.ndarray  # uint8, 1 where that is much; nowhere if it may all be noise
+
+
+def dark_parts(tone, reach):
+    """The `DarkParts` of (h, w) uint8 that are narrower than `reach` of the picture's side."""
+    calm = cv2.medianBlur(tone, 3)
+    # Closing fills what is darker and narrower than k and leaves the edges of all wider things.
+    k = int(sum(tone.shape) / 2 * reach) + 4 | 1
+    paper = cv2.morphologyEx(calm, cv2.MORPH_CLOSE, np.ones((k, k)))
+    darker = cv2.subtract(paper, tone, dtype=cv2.CV_32F)
+    # Percentiles by counting: there are few values.
+    share = np.cumsum(cv2.calcHist([darker], [0], None, [511], [-255, 256])) / tone.size
+    low, high, peak = (np.searchsorted(share, (0.05, 0.15, 0.9995)) - 255).tolist()
+    # The noise of the paper, as of a normal distribution whose lower tail has no ink in it: in a
+    # tight crop most of the picture is ink.
+    noise = (high - low) / 0.609
+    base = high + 1.036 * noise
+    contrast = peak - base
+    darker -= np.float32(base)
+    if contrast < max(8, 5 * noise):
+        return DarkParts(calm, paper, darker, np.zeros_like(tone))
+    return DarkParts(calm, paper, darker, np.uint8(darker > 0.35 * contrast))
+
+
+def without_lines(tone):
+    """Paints over dark printed lines in (h, w) uint8 with the tone of the paper."""
+    parts = dark_parts(tone, THIN)
+    lines = printed_lines(parts.mask)
+    if not lines.any():
+        return tone
+    skirt = cv2.dilate(lines, np.ones((5, 5), np.uint8))
+    kept = cv2.dilate(parts.mask & (1 - lines), np.ones((3, 3), np.uint8))
+    return np.where(skirt & (1 - kept), parts.paper, tone)
+
+
+def printed_lines(mask):
+    """The pixels of ruled lines and of a printed box around the character in (h, w) uint8, 0 or 1.
+
+    A line is thin, straight and runs through most of the picture, but so does the top of a 7 in a
+    tight crop. Lines are taken to be printed where they make a box, or run from frame to frame
+    without touching the character or much thinner than it, with a character left that has room.
+    """
+    h, w = mask.shape
+    thick = max(4, round(0.09 * min(h, w)))  # a printed line is thinner than that
+    found = []  # for each direction: the long runs' mask, how many lines, how many frame to frame
+    for m in (mask, mask.T):
+        m = np.ascontiguousarray(m)
+        tall, wide = m.shape
+        slack = max(1, wide // 160)  # for lines not quite level
+        runs = cv2.dilate(m, np.ones((2 * slack + 1, 1), np.uint8))
+        runs = cv2.morphologyEx(runs, cv2.MORPH_OPEN, np.ones((1, max(3, wide // 5)), np.uint8))
+        if not runs.any():
+            found.append((runs, 0, 0))
+            continue
+        _, label, boxes, _ = cv2.connectedComponentsWithStats(runs)
+        left, top, right, bottom = corners(boxes)
+        long = (right - left >= 0.7 * wide) & (bottom - top < 0.15 * tall)
+        long[0] = False
+        edge = max(2, wide // 50)
+        through = long & (left <= edge) & (right >= wide - edge)
+        found.append((np.uint8(long)[label] & m, long.sum(), through.sum()))
+    (level, levels, through), (upright, uprights, also_through) = found
+    if not levels + uprights:
+        return np.zeros_like(mask)
+    upright = upright.T
+    # A stroke that crosses a line goes on to both sides of it.
+    crossed = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((thick, 1), np.uint8))
+    crossed_upright = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((1, thick), np.uint8))
+    lines = (level & (1 - crossed)) | (upright & (1 - crossed_upright)) | (level & upright)
+    rest = cv2.morphologyEx(mask & (1 - lines), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    x, y, wide, tall = cv2.boundingRect(rest)
+    none = np.zeros_like(mask)
+    if max(wide / w, tall / h) < 0.2:
+        return none
+    if levels and uprights and levels + uprights > 2:  # a box
+        return lines
+    if through + also_through < levels + uprights:
+        return none
+    if x < 2 or y < 2 or x + wide > w - 2 or y + tall > h - 2:
+        return none
+    _, label = cv2.connectedComponents(rest)
+    touching = np.unique(label[cv2.dilate(lines, np.ones((3, 3), np.uint8)) > 0])
+    attached = np.isin(label, touching[touching > 0]).sum() / rest.sum()
+    thin = lines.sum() / ((levels * w) + (uprights * h)) < 0.6 * stroke_width(rest)
+    return lines if attached < 0.3 or thin else none
+
+
+def stroke_width(mask):
+    """How wide strokes are on average in (h, w) uint8, in pixels."""
+    # Across a stroke the distance to its edge grows from 0 to half its width: a quarter on average.
+    return 4 * cv2.distanceTransform(mask, cv2.DIST_L2, 3).sum() / max(1, mask.sum()) - 1
+
+
+def without_specks(mask):
+    """Drops flat specks along the sides of (h, w) uint8, which scanned forms leave there."""
+    h, w = mask.shape
+    _, label, boxes, _ = cv2.connectedComponentsWithStats(mask)
+    left, top, right, bottom = corners(boxes)
+    wide, high = right - left, bottom - top
+    low = max(3, min(6, max(h, w) // 22))
+    flat = (high <= low) & (wide < w / 4) & ((bottom <= h / 6) | (top >= h - h / 6))
+    flat |= (wide <= low) & (high < h / 4) & ((right <= w / 6) | (left >= w - w / 6))
+    return np.where(flat[label], np.uint8(0), mask)
+
+
+def corners(boxes):
+    """The left, top, right and bottom of OpenCV's component statistics, (n,) each."""
+    left, top, width, height = boxes[:, :4].T
+    return left, top, left + width, top + height

@@ -1,0 +1,257 @@
+"""MNIST and Fashion-MNIST on disk, in the forms in which people have them.
+
+torchvision's readers know one of these forms, and take a second to import.
+"""
+
+import gzip
+import math
+import re
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+
+from network.files import Problem
+from network.weights import read_weights
+
+# As torchvision names the four files: training and test part, images and labels.
+FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+NAME = re.compile(r"(train|t10k|test)-(images|labels)[-.]idx[13][-.]ubyte(\.gz)?", re.IGNORECASE)
+SHAPE = (28, 28)  # of an image
+MAX_BYTES = 100_000_000  # of an idx file: twice MNIST's largest; a .gz could unpack to any size
+ADVICE = "delete the file and run again to download it anew"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Where the training part or the test part of a data set lies."""
+
+    read: Callable  # of `arguments`: gives images (N, 28, 28) and labels (N,)
+    arguments: tuple  # first the path of the images
+
+    def load(self, classes):
+        """Images (N, 28, 28) uint8, grey values 0 to 255, and labels (N,) int64 below `classes`.
+
+        Raises:
+            Problem: a file is cut off, of another kind, or holds labels out of range.
+        """
+        images, labels = self.read(*self.arguments)
+        path, *others = self.arguments
+        where = next((other for other in others if isinstance(other, Path)), path)  # the labels
+        if images.shape[1:] != SHAPE or images.dtype != np.uint8 or not len(images):
+            raise Problem(
+                f"{path} holds images of shape {images.shape} and type {images.dtype}, "
+                f"not (N, 28, 28) of bytes; {ADVICE}"
+            )
+        if labels.shape != (len(images),):
+            raise Problem(
+                f"{where.parent} holds {len(images)} images but {labels.size} labels; delete "
+                "these files and run again to download them anew"
+            )
+        if not 0 <= labels.min() <= labels.max() < classes:
+            wrong = labels.min() if labels.min() < 0 else labels.max()
+            raise Problem(
+                f"{where} holds the label {wrong}, but labels run from 0 to {classes - 1}; {ADVICE}"
+            )
+        return images, labels.astype(np.int64)
+
+
+def places(dataset, data_dir):
+    """The folders in which "MNIST" or "FashionMNIST" may lie, first the one of torchvision.
+
+    Files that lie in the data folder itself are MNIST's, unless its name speaks of fashion.
+    """
+    data_dir = Path(data_dir)
+    found = [data_dir / dataset / "raw", data_dir / dataset]
+    if ("fashion" in data_dir.name.casefold()) == (dataset == "FashionMNIST"):
+        found.append(data_dir)
+    return found
+
+
+def find(dataset, data_dir):
+    """Where a data set lies: a `Part` for the training part and one for the test part, or None."""
+    for place in places(dataset, data_dir):
+        for look in (_idx_files, _npz, _csv, _processed, _pictures):
+            parts = look(place)
+            if parts:
+                return parts
+    return None
+
+
+def what_else_is_there(dataset, data_dir):
+    """What the places hold of a data set that does not do, as a text that may be empty."""
+    told = []
+    for place in places(dataset, data_dir):
+        found = _find_idx(place)
+        lacking = [name for name, key in zip(FILES, _KEYS, strict=True) if key not in found]
+        if found and lacking:
+            told.append(f"{place} lacks {', '.join(lacking)}")
+        kinds = ("*.zip", "*.tar", "*.tgz", "*.tar.gz", "*.pkl*", "*.mat", "*.parquet", "*.csv")
+        others = sorted(path.name for kind in kinds for path in place.glob(kind))
+        if others:
+            told.append(
+                f"{place} holds {', '.join(others[:4])}, which is not read: unpack it, or save "
+                "idx files"
+            )
+    return "; ".join(told)
+
+
+_KEYS = ((True, "images"), (True, "labels"), (False, "images"), (False, "labels"))
+
+
+def _find_idx(place):
+    """The idx files in a folder, or in folders of their names in it, by part and content."""
+    found = {}
+    for path in sorted([*place.glob("*"), *place.glob("*/*")]):
+        name = NAME.fullmatch(path.name)
+        own_folder = path.parent == place or NAME.fullmatch(path.parent.name)
+        if name and own_folder and path.is_file():
+            found.setdefault((name[1].lower() == "train", name[2].lower()), path)
+    return found
+
+
+def _idx_files(place):
+    found = _find_idx(place)
+    if len(found) < 4:
+        return None
+    return tuple(
+        Part(_read_idx_pair, (found[train, "images"], found[train, "labels"]))
+        for train in (True, False)
+    )
+
+
+def _read_idx_pair(images, labels):
+    return read_idx(images, SHAPE), read_idx(labels, ())
+
+
+def read_idx(path, item_shape):
+    """Reads an idx file of unsigned bytes, packed by gzip or not, whatever its name says.
+
+    The format: two zero bytes, 8 for unsigned bytes, the number of dimensions, each dimension as
+    a big-endian 32-bit number, the data (http://yann.lecun.com/exdb/mnist/).
+
+    Args:
+        path: the file.
+        item_shape: the dimensions that must follow the first, (28, 28) for images.
+
+    Returns:
+        (N, *item_shape) uint8, N at least 1.
+
+    Raises:
+        Problem: the file is cut off, too long, or of another kind.
+    """
+    try:
+        with open(path, "rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if packed else open(path, "rb") as file:
+            content = np.frombuffer(bytearray(file.read(MAX_BYTES)), np.uint8)  # writable
+    except (OSError, EOFError, zlib.error) as error:
+        raise Problem(f"cannot read {path} ({error}); {ADVICE}") from None
+    dimensions = 1 + len(item_shape)
+    header = 4 + 4 * dimensions  # bytes
+    if len(content) < header or content[:4].tolist() != [0, 0, 8, dimensions]:
+        raise Problem(f"{path} is no idx file of bytes in {dimensions} dimensions; {ADVICE}")
+    count, *shape = content[4:header].view(">u4").tolist()
+    if count == 0 or tuple(shape) != item_shape:
+        raise Problem(f"{path} holds {count} items of shape {tuple(shape)}; {ADVICE}")
+    expected = header + count * math.prod(item_shape)
+    if len(content) != expected:
+        raise Problem(
+            f"{path} has {len(content):,} bytes but its header speaks of {expected:,}; {ADVICE}"
+        )
+    return content[header:].reshape(count, *item_shape)
+
+
+def _both(place, read, training, test):
+    """Parts of one file or folder each, if both are there under one of these names."""
+    found = [
+        next((path for name in names if (path := place / name).exists()), None)
+        for names in (training, test)
+    ]
+    return tuple(Part(read, (path,)) for path in found) if all(found) else None
+
+
+def _npz(place):
+    """mnist.npz, as Keras has it: both parts in one file."""
+    path = place / "mnist.npz"
+    if not path.is_file():
+        return None
+    return Part(_read_npz, (path, "train")), Part(_read_npz, (path, "test"))
+
+
+def _read_npz(path, part):
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays[f"x_{part}"], arrays[f"y_{part}"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise Problem(f"cannot read {path} ({error}); {ADVICE}") from None
+
+
+def _csv(place):
+    """A line for each image: its label and 784 grey values, as on Kaggle."""
+    return _both(
+        place,
+        _read_csv,
+        ("mnist_train.csv", "fashion-mnist_train.csv"),
+        ("mnist_test.csv", "fashion-mnist_test.csv"),
+    )
+
+
+def _read_csv(path):
+    try:
+        with open(path, encoding="utf-8") as file:
+            named = not file.readline()[:1].isdigit()  # its columns, in a line of their own
+        rows = np.loadtxt(path, np.uint8, delimiter=",", skiprows=int(named), ndmin=2)
+        return rows[:, 1:].reshape(-1, *SHAPE), rows[:, 0]
+    except (OSError, ValueError, OverflowError) as error:
+        reason = str(error).splitlines()[0]
+        raise Problem(f"cannot read {path} ({reason}); {ADVICE}") from None
+
+
+def _processed(place):
+    """What torchvision kept before 2021."""
+    return _both(place / "processed", _read_processed, ("training.pt",), ("test.pt",))
+
+
+def _read_processed(path):
+    content = read_weights(path)
+    try:
+        images, labels = content
+        return images.numpy(), labels.numpy()
+    except (TypeError, ValueError, AttributeError):
+        raise Problem(f"{path} does not hold images and labels; {ADVICE}") from None
+
+
+def _pictures(place):
+    """A folder for each part, with a folder of pictures for each digit."""
+    return _both(
+        place,
+        _read_pictures,
+        ("training", "train", "mnist_png/training", "trainingSet"),
+        ("testing", "test", "mnist_png/testing", "testSet"),
+    )
+
+
+def _read_pictures(folder):
+    paths = sorted(path for path in folder.glob("[0-9]/*.*") if not path.name.startswith("."))
+    if not paths:
+        raise Problem(f"{folder} has no pictures in folders 0 to 9; check --data-dir")
+    # Not digit by digit: the first images, and the last, stand for all.
+    paths = [paths[i] for i in np.random.default_rng(0).permutation(len(paths))]
+    try:
+        images = []
+        for path in paths:
+            with PIL.Image.open(path) as picture:
+                images.append(np.asarray(picture.convert("L")))
+        return np.stack(images), np.array([int(path.parent.name) for path in paths])
+    except (OSError, ValueError) as error:
+        raise Problem(f"cannot read {path} ({error}); {ADVICE}") from None

@@ -1,0 +1,170 @@
+"""A picture of many digits → rows of characters, in reading order.
+
+    pieces      connected ink, each judged by its own darkness
+    characters  pieces that belong together joined, digits that touch parted
+    rows        characters that follow each other
+
+Every character goes through `photos.fit` to the 28×28 of MNIST and is read by the digit network,
+all of a page at once.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from network import photos
+from network.pages import ink as inks
+from network.pages.characters import (
+    find_pieces,
+    hull_of_each,
+    join,
+    longer_side,
+    own_ink,
+    part,
+    turn_boxes,
+    usual_size,
+)
+from network.pages.rows import find_rows, first_of_numbers, words_doubted
+from network.training import predict
+
+LIKELY = 0.5  # below this probability a mark is perhaps no digit
+
+
+@dataclass
+class Character:
+    """One mark on a page."""
+
+    answer: str  # a digit, or ? for what is perhaps none
+    probability: float  # of the most likely digit
+    box: tuple  # x, y, width, height in pixels of the picture as given
+
+
+@dataclass
+class Reading:
+    """What a page says."""
+
+    rows: list  # of lists of Character, in reading order
+    texts: list  # each row as text, numbers parted by a space
+    turn: int  # degrees, clockwise, by which the picture was turned to be read
+
+    def count_digits(self):
+        """How many characters are digits."""
+        return sum(character.answer != "?" for row in self.rows for character in row)
+
+
+def read_page(picture, network, device, turn=None, doubt_limit=None):
+    """Reads all digits in a picture.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB.
+        network: the digit network, on `device`.
+        turn: degrees clockwise by which the picture is turned first; as reads best, by default.
+        doubt_limit: the entropy, in nats, above which a mark is perhaps no digit, as weights of
+            mnist_train.py have it; without, a digit's probability below `LIKELY` says so.
+
+    Returns:
+        A `Reading`; its rows are empty where there is nothing that could be a digit.
+    """
+
+    def classify(images):
+        return predict(network, torch.from_numpy(images).to(device)).exp().cpu().numpy()
+
+    # Dark ink of usual pens; if that makes no sense, light ink, and strokes that are very wide.
+    best = None
+    for reach in (inks.THIN, inks.WIDE):
+        for shown in (picture, 255 - picture):
+            reading = read_dark_ink(shown, reach, classify, turn, doubt_limit)
+            digits, marks = reading.count_digits(), sum(map(len, reading.rows))
+            if digits > marks / 2:
+                return reading
+            if best is None or digits > best.count_digits():
+                best = reading
+    return best
+
+
+def read_dark_ink(picture, reach, classify, turn, doubt_limit):
+    """Reads digits that are darker than the paper, their strokes thinner than `reach`.
+
+    `classify` makes (n, 28, 28) uint8 → (n, 10) probabilities; all else is as in `read_page` and
+    `page_ink`.
+    """
+    pieces, back = pieces_of(picture, reach)
+    if not len(pieces.box):
+        return Reading([], [], turn or 0)
+    tall = usual_size(pieces)
+    if turn is None:
+        turn = best_turn(pieces, tall, classify)
+    pieces = pieces.turned(turn)
+    groups = join(pieces, tall, classify)
+    whole = hull_of_each(pieces.box, groups)
+    boxes, probability = part([own_ink(pieces, g) for g in groups], whole, tall, classify)
+    doubt = probability.max(1) < LIKELY
+    if doubt_limit:
+        doubt = -(probability * np.log(probability.clip(1e-9))).sum(1) > doubt_limit
+    # Dots, dashes and commas are passed over.
+    kept = ~doubt | (boxes[:, 3] - boxes[:, 1] > 0.4 * tall)
+    boxes, probability, doubt = boxes[kept], probability[kept], doubt[kept]
+    answers = np.where(doubt, "?", probability.argmax(1).astype(str))
+
+    turned_back = turn_boxes(boxes, pieces.ink.shape, (360 - turn) % 360)
+    given = boxes_in_picture(turned_back, back, picture.shape[:2])
+    rows, texts = [], []
+    for row in find_rows(boxes, tall):
+        first = first_of_numbers(boxes[row], tall)
+        marks = words_doubted(answers[row], first)
+        sure = probability[row].max(1)
+        texts.append("".join(np.where(first, " ", "").astype(object) + marks))
+        values = zip(marks.tolist(), sure.tolist(), given[row].tolist(), strict=True)
+        rows.append([Character(mark, p, tuple(box)) for mark, p, box in values])
+    return Reading(rows, texts, turn)
+
+
+def pieces_of(picture, reach):
+    """A page's pieces, its lines laid flat, and the affine matrix (2, 3) back to the picture."""
+    height, width = picture.shape[:2]
+    scale = min(1, (inks.WORK / (height * width)) ** 0.5)
+    picture = inks.shrunk(picture, scale)
+    ink, least = inks.page_ink(picture, reach)
+    lines = inks.long_parts(np.uint8(ink > least))
+    move = np.eye(2, 3)
+    if lines.any():
+        angle = inks.lean(lines)
+        if angle:
+            move = inks.rotation(ink.shape, angle)
+            ink, lines = inks.rotate(ink, angle), inks.rotate(lines, angle)
+        lines = inks.lines_of(lines)
+        ink = ink * (1 - lines)
+    back = cv2.invertAffineTransform(move) / scale
+    return find_pieces(ink, np.uint8(ink > least), lines), back
+
+
+def boxes_in_picture(boxes, back, shape):
+    """Boxes (N, 4), left, top, right, bottom, as x, y, width, height in the picture as given.
+
+    Args:
+        boxes: where the page was read.
+        back: the affine matrix (2, 3) from there to the picture.
+        shape: the picture's height and width.
+    """
+    left, top, right, bottom = boxes.T
+    corners = np.stack([left, top, right, top, right, bottom, left, bottom], 1).reshape(-1, 4, 2)
+    corners = corners @ back[:, :2].T + back[:, 2]
+    low = corners.min(1).round().astype(int).clip(0)
+    high = corners.max(1).round().astype(int).clip(None, shape[::-1])
+    return np.concatenate([low, high - low], 1)
+
+
+def best_turn(pieces, tall, classify):
+    """The clockwise turn, 0, 90, 180 or 270, with which characters read best."""
+    side = longer_side(pieces.box)
+    bodies = np.flatnonzero((side > 0.6 * tall) & (side < 1.7 * tall))
+    bodies = np.random.default_rng(0).permutation(bodies)[:80]
+    own = [own_ink(pieces, [k]) for k in bodies]
+    images = [photos.fit(np.rot90(x, -quarter)) for quarter in range(4) for x in own]
+    best = np.log(classify(np.stack(images)).max(1).clip(0.1)).reshape(4, -1).sum(1)
+    # As given, unless another way is clearly better.
+    if best.max() - best[0] < 2 + 0.05 * len(bodies):
+        return 0
+    return 90 * int(best.argmax())

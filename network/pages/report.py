@@ -1,0 +1,132 @@
+"""What mnist_eval.py --page does: reads pictures of many digits, prints, draws and saves them."""
+
+import csv
+import json
+import re
+import sys
+
+from tqdm import tqdm
+
+from network import cli
+from network.files import Problem, require_writable, whole_file
+from network.pages.reader import read_page
+from network.photos import NoInk
+from network.pictures import image_files, read_image
+
+NO_DIGITS = "there are no digits in the picture; write larger, darker or in better light"
+
+
+def read_pages(network, doubt_limit, device, options):
+    """Reads the pictures that were named; returns the exit status and the paths of what it wrote.
+
+    Args:
+        network: the digit network, on `device`.
+        doubt_limit: as in `read_page`.
+        options: .pictures (else those in data/pages), .turn, .json, .figures_dir.
+    """
+    paths = image_files(options.pictures or [cli.short(cli.HOME / "data" / "pages")])
+    require_writable(options.figures_dir, *([options.json.parent] if options.json else []))
+    status, written, pages = 0, [], []
+    right = total = 0
+    for path in tqdm(paths, desc="reading", leave=False, disable=None):
+        truth = true_reading(path)
+        try:
+            picture = read_image(path)
+            reading = read_page(picture, network, device, options.turn, doubt_limit)
+            digits = re.sub(r"\D", "", "".join(reading.texts))
+            if truth is not None:
+                good = max(0, len(truth) - edits(truth, digits))
+                right, total = right + good, total + len(truth)
+            if not digits:
+                raise NoInk(f"{path}: {NO_DIGITS}")
+        except Problem as problem:
+            cli.complain(problem)
+            status = max(status, problem.status)
+            continue
+        tqdm.write("\n".join(lines(path, reading, digits)), file=sys.stdout)
+        from network.pages import figures  # slow to import: what was read is printed before
+
+        figure_path = figures.free_path(options.figures_dir, path, written)
+        figures.save_page(picture, reading, figure_path)
+        written.append(figure_path)
+        pages.append(as_plain(path, picture, reading))
+    if total:
+        print(f"accuracy: {right}/{total} = {right / total:.2%}")
+    if options.json:
+        with whole_file(options.json) as file:
+            file.write(json.dumps(pages, indent=1).encode())
+        written.append(options.json)
+    return status, written
+
+
+def lines(path, reading, digits):
+    """What is printed of a page: how much there is, then its rows."""
+    unsure = sum(text.count("?") for text in reading.texts)
+    parts = [count(len(reading.rows), "row"), count(len(digits), "digit")]
+    if unsure:
+        parts.append(f"{count(unsure, 'mark')} perhaps no digit")
+    if reading.turn:
+        parts.append(f"turned clockwise by {reading.turn} degrees")
+    return [f"{path}: {', '.join(parts)}", *(f"  {text}" for text in reading.texts)]
+
+
+def count(number, what):
+    """1 row, 2 rows."""
+    return f"{number} {what}" + "s" * (number != 1)
+
+
+def as_plain(path, picture, reading):
+    """A page for --json; README.md describes it."""
+    height, width = picture.shape[:2]
+    return {
+        "file": str(path),
+        "width": width,
+        "height": height,
+        "turn": reading.turn,
+        "rows": [
+            {
+                "text": text,
+                "characters": [
+                    {
+                        "answer": character.answer,
+                        "probability": round(character.probability, 4),
+                        "box": list(character.box),
+                    }
+                    for character in row
+                ],
+            }
+            for text, row in zip(reading.texts, reading.rows, strict=True)
+        ],
+    }
+
+
+def true_reading(path):
+    """The digits that a picture shows, row by row without gaps, where that is known, else None.
+
+    It is what readings.tsv in its folder says (file, tab, rows parted by " / "; `0 x 1150` is a
+    digit repeated), else the name, were it rows of digits alone: 12345_67890.jpg. A camera's
+    name, a date and a time, is none.
+    """
+    table = path.parent / "readings.tsv"
+    if table.is_file():
+        with open(table, newline="", encoding="utf-8", errors="replace") as file:
+            for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
+                if len(row) > 1 and row[0] == path.name:
+                    repeated = re.fullmatch(r"([0-9]) x ([0-9]+)", row[1].strip())
+                    if repeated:
+                        return repeated[1] * int(repeated[2])
+                    return re.sub(r"[^0-9]", "", row[1])
+    taken = re.fullmatch(r"(19|20)[0-9]{6}_[0-9]{6}.*", path.stem)
+    named = re.fullmatch(r"[0-9]+(_[0-9]+)*", path.stem)
+    digits = path.stem.replace("_", "")
+    return digits if named and not taken and len(digits) > 3 else None
+
+
+def edits(a, b):
+    """How many insertions, deletions and replacements make b of a (Levenshtein, 1965)."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        before, row = row, [i]
+        for j, y in enumerate(b, 1):
+            row.append(min(before[j] + 1, row[-1] + 1, before[j - 1] + (x != y)))
+    return row[-1]

@@ -1,0 +1,352 @@
+"""Weights on disk: this project's own, and what other people's programs leave.
+
+Nothing in a file is ever run: tensors and plain values are read, all else is refused in one line.
+"""
+
+import argparse
+import contextlib
+import itertools
+import os
+import re
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from network.cli import notice
+from network.files import Problem, name_beside, whole_file
+from network.model import MyNetwork
+
+DIGITS = tuple("0123456789")
+ADVICE = "choose weights that this project's network was trained to"
+SAVE = "where it comes from, save its weights alone: torch.save(model.state_dict(), FILE)"
+MAX_BYTES = 500_000_000  # of an .npz unpacked: twice the largest ResNet
+# How a file begins that is something else, and what to say of it.
+OTHERS = (
+    (b"\x89HDF", "is an HDF5 file, as Keras writes them, and no PyTorch weights"),
+    (b"\x1f\x8b", "is packed by gzip; unpack it first"),
+    (b"7z\xbc\xaf", "is packed by 7-Zip; unpack it first"),
+    (b"<", "is a web page and no weights; download the file itself"),
+    (b"version https://git-lfs", "only points at the weights, which Git LFS keeps: git lfs pull"),
+    (b"\x93NUMPY", "is a single array and no weights"),
+)
+TORCH_1_5 = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # so torch.save began files up to then
+# Under which keys weights lie beside an epoch's number and the like, and what wrapped models
+# (DataParallel, torch.compile, Lightning and averages of weights) put before their names.
+KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
+PREFIXES = re.compile(r"^((module|_orig_mod|model|net|network)\.)+")
+
+
+def load_network(path, device="cpu"):
+    """Reads the weights of a `MyNetwork`: a checkpoint of this project, or a state_dict.
+
+    The layers may have other names where their order and shapes fit in one way only; a line on
+    standard error then says so.
+
+    Returns:
+        The network on `device`, in eval mode, and a dict of what the checkpoint says besides
+        (empty for a bare state_dict).
+
+    Raises:
+        Problem: as `read_weights`, or the file holds the weights of another network.
+    """
+    content = read_weights(path)
+    state = find_state(content)
+    if not state or not all(map(_is_plain, state.values())):
+        raise Problem(f"{path} holds no state_dict of floating-point numbers; {ADVICE}")
+    facts = content if isinstance(content, dict) and "state_dict" in content else {}
+    facts = {str(name): value for name, value in facts.items() if name != "state_dict"}
+    sizes = facts.pop("network", {})
+    dropout = sizes.get("dropout", 0.25) if isinstance(sizes, dict) else 0.25
+    if not (isinstance(dropout, (int, float)) and 0 <= dropout <= 1):
+        raise Problem(f"{path} names a dropout of {dropout!r}; {ADVICE}")
+    named = state
+    if "conv1.weight" not in state:
+        named = _renamed(state) or state
+    named = {name: value.float().contiguous() for name, value in named.items()}
+    try:
+        if not all(value.numel() for value in named.values()):
+            raise ValueError("no weights at all")
+        network = MyNetwork.from_state_dict(named, dropout)
+    except (KeyError, RuntimeError, TypeError, ValueError):
+        with torch.device("meta"):  # takes no random numbers
+            ours = MyNetwork().state_dict()
+        strange = [name for name in state if name not in ours]
+        found = strange + [name for name in ours if name in state and "weight" in name]
+        listed = ", ".join(f"{name} {list(state[name].shape)}" for name in found[:4])
+        listed += ", …" if len(found) > 4 else ""
+        raise Problem(
+            f"{path} holds weights of another network ({listed}; this project's are "
+            f"conv1.weight [10, 1, 5, 5], [20, 10, 5, 5], [50, 320], [10, 50]); {ADVICE}"
+        ) from None
+    if not all(value.isfinite().all() for value in named.values()):
+        raise Problem(f"{path} holds weights that are no finite numbers; train it anew")
+    if named.keys() != state.keys():
+        notice(
+            f"{path}: layers of other names ({', '.join(list(state)[:2])}, …), taken for this "
+            "network's by their order and shapes"
+        )
+    return network.to(device), facts
+
+
+def load_digit_network(path, device="cpu"):
+    """A network that tells the ten digits apart, read as by `load_network`.
+
+    Raises:
+        Problem: also if it learned anything else.
+    """
+    network, facts = load_network(path, device)
+    names = class_names(network, facts)
+    if names != DIGITS:
+        listed = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+        raise Problem(
+            f"{path} tells {len(names)} classes apart ({listed}), not the ten digits; choose a "
+            "digit network's weights"
+        )
+    return network
+
+
+def class_names(network, facts):
+    """What a network's outputs stand for: a text each.
+
+    The names that a checkpoint gives; without any, ten outputs are the digits, and others are
+    numbered.
+    """
+    count = network.fc2.out_features
+    names = facts.get("class_names")
+    if isinstance(names, (list, tuple)) and len(names) == count:
+        return tuple(" ".join(str(name).split()) for name in names)
+    return tuple(map(str, range(count)))
+
+
+def set_aside_better(path, accuracy, dataset):
+    """Copies a checkpoint to another name if what is about to take its place may be worse.
+
+    What tested better goes to …_best, unless what is there is better still. What nobody knows a
+    test of, or what learned other data, goes to …_before1, …_before2, and so on.
+
+    Args:
+        path: the checkpoint; it may be missing.
+        accuracy: what the new one tested, 0 to 1.
+        dataset: the name of what the new one learned.
+
+    Returns:
+        A line that says what became of it and why, or None.
+
+    Raises:
+        Problem: the copy cannot be written.
+    """
+    if not path.is_file():
+        return None
+    before, learned = _tested(path)
+    aside = name_beside(path)
+    reason = "they do not say how well they tested"
+    if before is not None and learned not in (None, dataset):
+        reason = f"they learned {learned}"
+    elif before is not None:
+        if before <= accuracy:
+            return None
+        reason = f"they tested better ({before:.2%}, now {accuracy:.2%})"
+        aside = path.with_stem(f"{path.stem}_best")
+        best, _ = _tested(aside)
+        if best is not None and best >= before:
+            return (
+                f"the weights that were in {path} tested better ({before:.2%}, now "
+                f"{accuracy:.2%}); the best so far ({best:.2%}) are in {aside.name}"
+            )
+    # Read before it is written: were this another run's by then, that run has taken the name.
+    content = path.read_bytes()
+    with whole_file(aside) as file:
+        file.write(content)
+    return f"the weights that were in {path} are kept as {aside.name}: {reason}"
+
+
+def _tested(path):
+    """The test accuracy in a checkpoint and the data it learned; None for what it does not say."""
+    try:
+        facts = read_weights(path)
+        accuracy = facts["test_accuracy"]
+        return (accuracy, facts.get("dataset")) if isinstance(accuracy, float) else (None, None)
+    except (Problem, LookupError, TypeError):  # it may hold anything
+        return None, None
+
+
+def read_weights(path):
+    """What is in a file of weights: of torch, an .npz of NumPy, or .safetensors.
+
+    Raises:
+        Problem: the file is missing, damaged, no weights file, or would run code.
+    """
+    path = Path(path)
+    if not os.path.isfile(path):
+        raise Problem(f"no weights file {path}; train the network first or name another file")
+    with open(path, "rb") as file:
+        start = file.read(200)
+    for beginning, what in OTHERS:
+        if start.startswith(beginning):
+            raise Problem(f"{path} {what}")
+    if not start:
+        raise Problem(f"{path} is empty; fetch or train it anew")
+    if path.suffix == ".onnx" or (start[:1] == b"\x08" and b"pytorch" in start):
+        raise Problem(f"{path} is an ONNX model, which this program does not read; {SAVE}")
+    if start[8:9] == b"{":
+        return _read_safetensors(path)
+    if start[:2] == b"PK":
+        return _read_zip(path)
+    if start.startswith(TORCH_1_5):
+        return _torch_load(path)
+    if start[:1] == b"\x80":
+        raise Problem(f"{path} is a plain pickle, and reading it could run code; {SAVE}")
+    raise Problem(f"{path} is no weights file; train the network first or name another file")
+
+
+def _read_safetensors(path):
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError:
+        raise Problem(
+            f"to read {path}, install safetensors: python -m pip install safetensors"
+        ) from None
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _damaged(path, error) from None
+
+
+def _read_zip(path):
+    """A zip is what torch.save and numpy.savez write, but also TorchScript and archives."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            sizes = {part.filename: part.file_size for part in archive.infolist()}
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        raise Problem(f"{path} is cut off or damaged; fetch or train it anew") from None
+    names = [name.partition("/")[2] or name for name in sizes]
+    if any(name.startswith("code/") or name == "constants.pkl" for name in names):
+        raise Problem(f"{path} is a TorchScript model, which this program does not read; {SAVE}")
+    if all(name.endswith(".npy") for name in sizes) and sum(sizes.values()) < MAX_BYTES:
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+        except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise _damaged(path, error) from None
+    if "data.pkl" not in names:
+        listed = ", ".join(list(sizes)[:3])
+        raise Problem(f"{path} is a zip file without weights ({listed}); unpack it first")
+    # torch.save packs nothing: what unpacks to more than the file has is made to fill memory.
+    if sum(sizes.values()) > path.stat().st_size:
+        raise Problem(f"{path} is no weights file: it unpacks to more than torch would write")
+    return _torch_load(path)
+
+
+def _torch_load(path):
+    try:
+        with warnings.catch_warnings(), _plain_values():
+            warnings.simplefilter("ignore")  # about files that are refused anyway
+            return torch.load(path, map_location="cpu", weights_only=True)
+    # Broken bytes make torch raise almost anything.
+    except Exception as error:
+        found = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if found:
+            raise Problem(
+                f"{path} holds a Python object ({found[1]}), such as a whole model, and reading "
+                f"it could run code; {SAVE}"
+            ) from None
+        raise _damaged(path, error) from None
+
+
+def _damaged(path, error):
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:100]
+    return Problem(f"{path} is cut off or damaged ({reason}); fetch or train it anew")
+
+
+def _plain_values():
+    """Lets torch read what is often kept beside weights and can do no harm, where it knows how."""
+    multiarray = getattr(np, "_core", None) or np.core
+    kinds = [type(np.dtype(kind)) for kind in "?bBhHiIlLqQefd"]
+    safe = [
+        argparse.Namespace,
+        np.dtype,
+        np.ndarray,
+        multiarray.multiarray.scalar,
+        multiarray.multiarray._reconstruct,
+        # NumPy 1 and 2 have other names for the same functions.
+        (multiarray.multiarray.scalar, "numpy.core.multiarray.scalar"),
+        (multiarray.multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),
+        *kinds,
+    ]
+    if torch.__version__ < "2.6":  # knows no safe globals of two names
+        return contextlib.nullcontext()
+    return torch.serialization.safe_globals(safe)
+
+
+def find_state(content):
+    """The weights in what a file holds, however deep: a dict of name to tensor, or None.
+
+    Names lose what wrapped models put before them. A list's tensors are numbered.
+    """
+    if isinstance(content, (list, tuple)):
+        content = {str(number): value for number, value in enumerate(content)}
+    if not isinstance(content, dict):
+        return None
+    values = {
+        PREFIXES.sub("", str(name)): torch.from_numpy(value) if _is_array(value) else value
+        for name, value in content.items()
+        if str(name) != "n_averaged"  # of torch.optim.swa_utils.AveragedModel
+    }
+    if values and all(map(torch.is_tensor, values.values())):
+        return values
+    inner = [content[key] for key in KEYS if isinstance(content.get(key), dict)]
+    return next(filter(None, map(find_state, inner)), None)
+
+
+def _is_array(value):
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+
+
+def _renamed(state):
+    """The tensors under `MyNetwork`'s names, if order and shapes fit in one way only, else None."""
+    matrices = {name: value for name, value in state.items() if value.ndim > 1}
+    rest = [value for name, value in state.items() if name not in matrices]
+    if len(state) != 8 or [value.ndim for value in matrices.values()] != [4, 4, 2, 2]:
+        return None
+    # A bias has its layer's name; in a list, it comes in its layer's place.
+    biases = [state.get(name.removesuffix("weight") + "bias") for name in matrices]
+    biases = rest if any(bias is None for bias in biases) else biases
+    pairs = list(zip(matrices.values(), biases, strict=True))
+    found = [
+        (*convolutions, *connected)
+        for convolutions in itertools.permutations(pairs[:2])
+        for connected in itertools.permutations(pairs[2:])
+        if _fit([weight.shape for weight, _ in (*convolutions, *connected)])
+    ]
+    if len(found) != 1:
+        return None
+    layers = zip(("conv1", "conv2", "fc1", "fc2"), found[0], strict=True)
+    return {
+        f"{layer}.{part}": value
+        for layer, pair in layers
+        for part, value in zip(("weight", "bias"), pair, strict=True)
+    }
+
+
+def _fit(shapes):
+    """Whether layers of these shapes follow one another."""
+    first, second, third, fourth = shapes
+    return first[1] == 1 and second[1] == first[0] and fourth[1] == third[0]
+
+
+def _is_plain(value):
+    """Whether it is a tensor of floating-point numbers that are all in memory, as many as it has.
+
+    A file of a few bytes may hold tensors of any size: one number again and again, or none.
+    """
+    return (
+        torch.is_tensor(value)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and value.is_floating_point()
+        and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+    )
