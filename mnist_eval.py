@@ -63,6 +63,7 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network.digits import labels
     from network.digits.doubt import entropy
     from network.files import Problem, require_writable
+    from network.pages.reader import count_at_a_glance
     from network.photos import NoInk, normalise, read_character
     from network.pictures import image_files, thumbnail
     from network.training import predict
@@ -217,6 +218,9 @@ def recognise(network, names, facts, device, options):
         if limit and entropy(outputs) > limit:
             line += ", perhaps no digit"
         tqdm.write(f"{path}: {line}{of_truth(label, names)}", file=sys.stdout)
+        several = count_at_a_glance(picture, network, device) if names == DIGITS else 0
+        if several:
+            cli.notice(f"{path} seems to hold {several} digits; --page reads them")
         results.append((path, label, answer, line))
         pairs = shown["others" if label in (None, answer) else "mistakes"]
         if len(pairs) < SHOWN:
