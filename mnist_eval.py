@@ -61,6 +61,7 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network.digits import labels
     from network.digits.doubt import entropy
     from network.files import Problem, require_writable
+    from network.pages.reader import count_at_a_glance
     from network.photos import NoInk, read_character, transform_of
     from network.pictures import image_files, thumbnail
     from network.training import predict
@@ -174,6 +175,9 @@ def recognise(network, names, facts, device, options):
         answer = labels.Answer(path, label, index, text)
         answers.append(answer)
         tqdm.write(f"{path}: {text}{answer.truth(names)}", file=sys.stdout)
+        several = count_at_a_glance(picture, network, device) if names == DIGITS else 0
+        if several:
+            cli.notice(f"{path} seems to hold {several} digits; --page reads them")
         pairs = shown["mistakes" if answer.is_mistake else "others"]
         if len(pairs) < SHOWN:
             pairs.append((answer, thumbnail(picture), image, probabilities))

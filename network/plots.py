@@ -140,7 +140,8 @@ def confusion(counts, class_names, title):
         if row == column:
             look = {"color": GREEN, "weight": "bold"}
         axis.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", **look)
-    axis.set_xticks(range(len(counts)), class_names)
+    turned = 45 if max(map(len, class_names)) > 7 else 0  # long names would overlap
+    axis.set_xticks(range(len(counts)), class_names, rotation=turned)
     axis.set_yticks(range(len(counts)), class_names)
     axis.tick_params(which="both", length=0)
     axis.set_xlabel("answer")

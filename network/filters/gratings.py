@@ -72,8 +72,17 @@ def measure(filters):
     kind = np.where(crosswise <= CROSSWISE, 0, 2) + (grey < GREY)
     kind[(form < FORM) | (weight < WEAK)] = KINDS.index("nothing")
     return Tuning(
-        *(weight, grey, colour, one_colour, angle, frequency, bandwidth, crosswise),
-        *(gabors, form, kind),
+        weight=weight,
+        grey=grey,
+        colour=colour,
+        one_colour=one_colour,
+        angle=angle,
+        frequency=frequency,
+        bandwidth=bandwidth,
+        crosswise=crosswise,
+        gabors=gabors,
+        form=form,
+        kind=kind,
     )
 
 
@@ -206,8 +215,14 @@ def gabor_functions(parameters, size):
     by_u = 2 * np.pi * frequency * slope - values * u / along**2
     by_v = -values * v / across**2
     derivatives = (
-        *(sin * by_v - cos * by_u, -sin * by_u - cos * by_v, v * by_u - u * by_v, turn * slope),
-        *(values * u**2 / along**3, values * v**2 / across**3, cosine, sine),
+        sin * by_v - cos * by_u,  # by x
+        -sin * by_u - cos * by_v,  # by y
+        v * by_u - u * by_v,  # by the angle
+        turn * slope,  # by the frequency
+        values * u**2 / along**3,
+        values * v**2 / across**3,
+        cosine,
+        sine,
     )
     return values, np.stack(derivatives, 2)
 

@@ -42,7 +42,7 @@ def learn_first_layer(options, device):
     """Trains a ResNet on CIFAR-10 or a folder of pictures, tells how good it is, and saves it.
 
     Args:
-        options: of the program: what to train on (`train`), `model`, `epochs`, folders and `seed`.
+        options: of the program: `train` (a folder, or True for CIFAR-10), `model`, `epochs`, folders and `seed`.
         device: of torch.
 
     Returns:
@@ -56,7 +56,7 @@ def learn_first_layer(options, device):
     require_writable(options.models_dir)
     model = options.model or "resnet18"
     recipe = dataclasses.replace(RECIPE, epochs=options.epochs or RECIPE.epochs)
-    if options.train == "cifar10":
+    if options.train is True:
         dataset, file_name = "CIFAR-10", SHIPPED
         training, test = (load_cifar10(options.data_dir, train) for train in (True, False))
     else:
