@@ -247,10 +247,10 @@ def curriculum(progress):
 
     Easy images first, so that a good network is there soon; then as hard as they get; and at the
     end, since so small a network cannot learn all that they ask for, images nearly as they are.
-    Dropout fades evenly all along, augmentation over the last sixth, to 0.6.
+    Dropout fades evenly all along, augmentation over the last quarter, to 0.4.
     """
     growing = min(1, progress / 0.2)
-    return growing * (1 - progress), growing * min(1, 0.6 + 2.3 * (1 - progress))
+    return growing * (1 - progress), growing * min(1, 0.4 + 2.4 * (1 - progress))
 
 
 def make_optimizer(network, recipe):
