@@ -25,7 +25,6 @@ RECIPE = Recipe(
     epochs=12,
     batch_size=128,
     learning_rate=0.1,
-    weight_decay=5e-4,
     warm_up=0.15,
     curriculum=False,
     average=False,
