@@ -126,6 +126,28 @@ def find_fashion_or_digits(choice, data_dir):
     return "FashionMNIST"
 
 
+def find_of_classes(names, choice, data_dir):
+    """The name of the data set that has classes of these names, its files put in place.
+
+    Args:
+        names: of a network's classes.
+        choice: which digits, as `find_digits` takes it.
+        data_dir: the folder that has, or gets, the files.
+
+    Returns:
+        What `find_digits` says, "FashionMNIST", or None where there is no such data set.
+
+    Raises:
+        Problem: it is not to be had.
+    """
+    if tuple(names) == pen.DIGITS:
+        return find_digits(choice, data_dir)
+    if choice != "auto" or tuple(names) != CLASS_NAMES["FashionMNIST"]:
+        return None
+    find_or_download("FashionMNIST", data_dir)
+    return "FashionMNIST"
+
+
 def find_or_download(dataset, data_dir):
     """Makes sure that the files of "MNIST", "FashionMNIST" or "CIFAR10" are in `data_dir`.
 

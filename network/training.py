@@ -290,7 +290,7 @@ def random_state(device):
     """The states of torch's global generators, on the CPU and on the device."""
     states = [torch.get_rng_state()]
     if device.type != "cpu":
-        states.append(torch.get_device_module(device).get_rng_state())
+        states.append(getattr(torch, device.type).get_rng_state())
     return states
 
 
@@ -298,7 +298,7 @@ def set_random_state(states, device):
     """Puts torch's global generators into the states that `random_state` returned."""
     torch.set_rng_state(states[0])
     if device.type != "cpu" and len(states) == 2:
-        torch.get_device_module(device).set_rng_state(states[1])
+        getattr(torch, device.type).set_rng_state(states[1])
 
 
 @torch.inference_mode()

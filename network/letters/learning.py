@@ -2,13 +2,10 @@
 
 import dataclasses
 
-import numpy as np
 import torch
 from torch import nn
 
-from network import pen
 from network.model import network_input
-from network.photos import fit
 from network.training import REPORT, random_affine, train
 
 # The report's plain SGD: AdamW gives features that are seldom active as much weight as others, and
@@ -33,22 +30,6 @@ def replace_last_layer(network, classes):
     nn.init.zeros_(fresh.weight)
     nn.init.zeros_(fresh.bias)
     network.fc2 = fresh.to(network.fc1.weight.device)
-
-
-def draw_letters(names, count, seed):
-    """Letters drawn by the pen, each by another hand, like `pen.drawn_digits`.
-
-    Args:
-        names: of letters that the pen knows (`pen.SKELETONS`).
-        count: of each letter.
-        seed: the same seed draws the same images.
-
-    Returns:
-        images (N, 28, 28) uint8, white on black; labels (N,) int64, in the order of the names.
-    """
-    rng = np.random.default_rng(seed)
-    images = [fit(pen.draw(name, rng) / np.float32(255)) for name in names for _ in range(count)]
-    return torch.from_numpy(np.stack(images)), torch.arange(len(names)).repeat_interleave(count)
 
 
 @torch.no_grad()

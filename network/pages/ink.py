@@ -138,12 +138,11 @@ def rotation(shape, angle):
     return move
 
 
-def lines_in(mask, across):
-    """The printed lines in (H, W) uint8 that lie flat within two degrees: thin and long.
+def lines_in(mask, length):
+    """The printed lines in (H, W) uint8 that lie flat within two degrees, `length` or longer.
 
     Where a stroke crosses a line the mask is thick, and is no part of it.
     """
-    length = max(60, across)
     # Lines may bend a little: look at three rows at once.
     filled = cv2.dilate(mask, np.ones((5, 1), np.uint8))
     run = cv2.boxFilter(filled, cv2.CV_32F, (length, 1), borderType=cv2.BORDER_CONSTANT)
@@ -162,6 +161,7 @@ def lines_in(mask, across):
 
 def lines_of(mask):
     """The printed lines in a mask, flat and upright ones: (H, W) uint8."""
-    across = max(mask.shape) // 14
-    upright = lines_in(np.ascontiguousarray(mask.T), across).T
-    return lines_in(mask, across) | upright
+    side = max(mask.shape)
+    length = max(side // 14, min(side // 2, 100))
+    upright = lines_in(np.ascontiguousarray(mask.T), length).T
+    return lines_in(mask, length) | upright

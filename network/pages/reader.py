@@ -29,6 +29,7 @@ from network.pages.characters import (
 from network.pages.rows import find_rows, first_of_numbers, words_doubted
 from network.training import predict
 
+GLANCE = 1000  # pixels, the longer side at which `count_at_a_glance` looks
 LIKELY = 0.5  # below this probability a mark is perhaps no digit
 
 
@@ -168,3 +169,38 @@ def best_turn(pieces, tall, classify):
     if best.max() - best[0] < 2 + 0.05 * len(bodies):
         return 0
     return 90 * int(best.argmax())
+
+
+def count_at_a_glance(picture, network, device):
+    """How many digits there seem to be in a picture that is taken to show one: 0 if at most one.
+
+    Cheap where there is but one: the network is asked only about several marks of about one size.
+    The arguments are as in `read_page`.
+    """
+    small = inks.shrunk(picture, GLANCE / max(picture.shape))
+    pieces, _ = pieces_of(small, inks.THIN)
+    if not len(pieces.box):
+        return 0
+    several = (longer_side(pieces.box) > 0.6 * usual_size(pieces)).sum()
+    if several < 2:
+        return 0
+    if several > 10:  # no single digit: it is worth a closer look
+        small = picture
+    reading = read_page(small, network, device)
+    marks = [character for row in reading.rows for character in row]
+    boxes = np.array([character.box for character in marks]).reshape(-1, 4)
+    sure = np.array([character.probability > 0.9 for character in marks], bool)
+    # Remains of a printed box lie along the frame, or are smaller than the digit in it; parts of
+    # one digit lie in each other's box.
+    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    slim = boxes[:, 2:] < 0.2 * boxes[:, :1:-1]
+    rim = np.where(slim, 0.06, 0.02) * max(small.shape)
+    sure &= (low > rim).all(1) & (high < np.array(small.shape[1::-1]) - rim).all(1)
+    side = boxes[:, 2:].max(1)
+    sure &= side > 0.6 * (np.median(side) if len(side) > 2 else side.max(initial=0))
+    low, high = low[sure], high[sure]
+    middle = (low + high)[:, None] / 2
+    inside = ((low < middle) & (middle < high)).all(2)
+    if inside.sum() > 1.2 * len(low):
+        return 0
+    return len(low) if len(low) > max(1, len(marks) / 2) else 0

@@ -242,7 +242,7 @@ def read_unfinished(path, settings):
 def has_bfloat16(device):
     """Whether the device computes bfloat16 itself; elsewhere that would be slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
         can = getattr(torch.cpu, "get_capabilities", dict)()
         return bool(can.get("avx512_bf16") or can.get("amx_bf16"))
