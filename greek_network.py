@@ -117,7 +117,7 @@ def main(options):
 def get_letters(options):
     """The letters to learn and those to test on, as a pair of `Letters`."""
     if options.alphabet:
-        # Learned are 300 more by other hands, as of the letters that ship.
+        # Learned are 600 more by other hands, as of the letters that ship.
         letters, test = draw_letters(ALPHABET, 30, 2**32), draw_letters(ALPHABET, 6, 2**33)
         test_source = "drawn by network/pen.py"
         results.print_counts("training", letters, test_source)

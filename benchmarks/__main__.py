@@ -7,7 +7,7 @@ from benchmarks.sides import parse_options
 
 ALL = (
     *("accuracy", "epoch_time", "limit", "time_to_accuracy"),
-    *("experiment", "start_time", "tutorial"),
+    *("experiment", "pages", "start_time", "tutorial"),
 )
 
 

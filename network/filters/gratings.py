@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from network.filters.operators import smoothness
+from network.filters.operators import smoothness, sobel_fit
 
 # What a filter must have to be of a kind; set before any learned filter was looked at. One half
 # each: more of it than of all else together.
@@ -52,6 +52,7 @@ class Tuning:
     frequency: np.ndarray  # of that grating, in cycles per pixel; 0: flat
     bandwidth: np.ndarray  # full width at half of the best answer, in octaves; nan: no such width
     crosswise: np.ndarray  # what it answers to that grating turned by 90°, as a share; flat: 1
+    sobel: np.ndarray  # share of the pattern's energy around its mean that the Sobel pair holds
     gabors: Gabors  # of the pattern
     form: np.ndarray  # share of the whole filter's energy that colour times Gabor explains
     kind: np.ndarray  # index into KINDS
@@ -80,6 +81,7 @@ def measure(filters):
         frequency=frequency,
         bandwidth=bandwidth,
         crosswise=crosswise,
+        sobel=sobel_fit(patterns)[0],
         gabors=gabors,
         form=form,
         kind=kind,

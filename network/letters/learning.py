@@ -11,13 +11,13 @@ from network.training import REPORT, random_affine, train
 # The report's plain SGD: AdamW gives features that are seldom active as much weight as others, and
 # read letters of other hands worse. Few epochs, for the same reason.
 FROZEN = dataclasses.replace(
-    REPORT, epochs=10, batch_size=32, learning_rate=2, momentum=0.9, one_cycle=True
+    REPORT, epochs=10, batch_size=64, learning_rate=2, momentum=0.9, one_cycle=True
 )
 UNFROZEN = dataclasses.replace(
     FROZEN, epochs=5, optimizer="adamw", learning_rate=1e-3, augment=True
 )
-DRAWN = 300  # of each letter, drawn at each run beside those that ship
-EXAMPLES = 8000  # letters and distorted copies of them, about, from which the last layer learns
+DRAWN = 600  # of each letter, drawn at each run beside those that ship
+EXAMPLES = 8000  # letters with distorted copies of them, at least, from which the layer learns
 COPIES = 3  # of each letter at least
 DISTORTION = 1.3  # of the copies, in the measure of `random_affine`
 

@@ -25,7 +25,6 @@ RECIPE = Recipe(
     epochs=12,
     batch_size=128,
     learning_rate=0.1,
-    weight_decay=5e-4,
     warm_up=0.15,
     curriculum=False,
     average=False,
@@ -42,7 +41,8 @@ def learn_first_layer(options, device):
     """Trains a ResNet on CIFAR-10 or a folder of pictures, tells how good it is, and saves it.
 
     Args:
-        options: of the program: `train` (a folder, or True for CIFAR-10), `model`, `epochs`, folders and `seed`.
+        options: of the program: `train` (a folder, or True for CIFAR-10), `model`, `epochs`,
+            `seed`, `models_dir` and `data_dir`.
         device: of torch.
 
     Returns:

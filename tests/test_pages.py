@@ -1,0 +1,284 @@
+"""mnist_eval.py --page: pages of digits on all kinds of paper, drawn and photographed askew."""
+
+import json
+import re
+
+import cv2
+import numpy as np
+import pytest
+from conftest import HOME
+
+from network import pen
+from network.pages import drawn, figures
+from network.pages.report import edits, true_reading
+from network.pictures import read_image
+
+
+@pytest.fixture
+def read(script, tmp_path):
+    """Reads pages with the shipped network: read(*pictures and options) → the program's result."""
+
+    def run(*arguments):
+        return script("mnist_eval.py", "--page", "--figures-dir", tmp_path / "figures", *arguments)
+
+    return run
+
+
+def save(picture, path):
+    """Writes (H, W, 3) uint8 RGB."""
+    assert cv2.imwrite(str(path), np.ascontiguousarray(picture[..., ::-1]))
+    return path
+
+
+def rows_of(output):
+    """The rows that were printed, without the gaps between numbers."""
+    return [
+        line.replace(" ", "") for line in output.splitlines() if re.fullmatch(r"  [\d ?]+", line)
+    ]
+
+
+def careful(digit, rng):
+    """A digit as a careful writer's: (h, w) uint8 ink."""
+    hand = pen.Hand(taste=0, slant=0.1, aspect=1, wobble=0.01, pen=0.1)
+    ink = pen.draw(pen.DIGITS[digit], rng, 96, hand)
+    x, y, w, h = cv2.boundingRect(ink)
+    return ink[y : y + h, x : x + w]
+
+
+def careful_page(seed, kind="plain", **options):
+    """A drawn page that anyone would read."""
+    rng = np.random.default_rng(seed)
+    options = {"size": (700, 950), "digit": careful, "easy": True, "rows": 3} | options
+    return drawn.draw_page(rng, kind, **options)
+
+
+@pytest.mark.parametrize("kind", drawn.KINDS)
+def test_each_kind_of_paper(read, tmp_path, kind):
+    table, digits = "", 0
+    for seed in range(4):
+        page = careful_page([31, seed], kind)
+        save(page.picture, tmp_path / f"{seed}.jpg")
+        table += f"{seed}.jpg\t{' / '.join(page.rows)}\n"
+        digits += len(re.sub(r"\D", "", "".join(page.rows)))
+    (tmp_path / "readings.tsv").write_text(table)
+    result = read(*(tmp_path / f"{seed}.jpg" for seed in range(4)))
+    assert result.returncode == 0, result.stderr
+    right, total = map(int, re.search(r"accuracy: (\d+)/(\d+) = ", result.stdout).groups())
+    assert total == digits
+    assert right >= 0.95 * total, result.stdout
+
+
+def test_shipped_pages_are_read_by_default(read, tmp_path):
+    result = read()
+    assert result.returncode == 0
+    right, total = map(int, re.search(r"accuracy: (\d+)/(\d+) = ", result.stdout).groups())
+    assert right >= 0.95 * total
+    for path in (HOME / "data" / "pages").glob("*.jpg"):
+        assert path.stat().st_size < 300_000
+        assert (tmp_path / "figures" / f"1g_{path.stem}.png").stat().st_size < 400_000
+
+
+def test_shipped_pages_are_those_that_are_drawn():
+    for name, picture, rows in drawn.shipped():
+        path = HOME / "data" / "pages" / name
+        shipped = read_image(path)
+        assert shipped.shape == picture.shape
+        assert np.abs(shipped.astype(int) - picture).mean() < 3  # JPEG's loss
+        assert true_reading(path) == re.sub(r"\D", "", "".join(rows))
+
+
+@pytest.mark.parametrize("turn", [90, 180, 270])
+def test_a_page_on_its_side(read, tmp_path, turn):
+    page = careful_page(32)
+    path = save(np.rot90(page.picture, turn // 90), tmp_path / "page.png")
+    truth = [row.replace(" ", "") for row in page.rows]
+    found = read(path)
+    assert f"turned clockwise by {turn} degrees" in found.stdout
+    assert rows_of(found.stdout) == truth
+    told = read(path, "--turn", turn)
+    assert rows_of(told.stdout) == truth
+    assert rows_of(read(path, "--turn", "0").stdout) != truth
+
+
+def test_rows_gaps_and_the_truth_in_a_name(read, tmp_path):
+    sheet = np.full((300, 700, 3), 235, np.uint8)
+    rng = np.random.default_rng(3)
+    for row, (text, y) in enumerate((("1859 22", 40), ("60 74", 170))):
+        x = 60 + 30 * row
+        for mark in text:
+            if mark != " ":
+                ink = careful(int(mark), rng)[..., None]
+                part = sheet[y : y + len(ink), x : x + ink.shape[1]]
+                part[:] = np.minimum(part, 235 - np.uint8(0.8 * ink))
+                x += ink.shape[1] + 20
+            else:
+                x += 90
+    path = save(sheet, tmp_path / "185922_6074.png")
+    result = read(path)
+    assert f"{path}: 2 rows, 10 digits\n  1859 22\n  60 74\n" in result.stdout
+    assert "accuracy: 10/10 = 100.00%" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "name, truth",
+    [
+        ("12345_67890.jpg", "1234567890"),
+        ("05221859.png", "05221859"),
+        ("20261125_101500.jpg", None),  # the day and the time at which a camera took it
+        ("IMG_0123.jpg", None),
+        ("12.png", None),  # a running number
+        ("page.png", None),
+    ],
+)
+def test_names_that_tell_the_truth(tmp_path, name, truth):
+    assert true_reading(tmp_path / name) == truth
+
+
+@pytest.mark.parametrize(
+    "a, b, count",
+    [("", "", 0), ("12", "12", 0), ("123", "13", 1), ("13", "123", 1), ("kitten", "sitting", 3)],
+)
+def test_edits(a, b, count):
+    assert edits(a, b) == count
+
+
+def blank():
+    rng = np.random.default_rng(0)
+    return np.uint8(np.clip(rng.normal(205, 3, (600, 800, 3)), 0, 255))
+
+
+def words():
+    sheet = np.full((600, 800, 3), 230, np.uint8)
+    for number, text in enumerate(("Meadow", "Kwm xyz", "Haven ok")):
+        place = 60, 150 + 150 * number
+        cv2.putText(sheet, text, place, cv2.FONT_HERSHEY_SIMPLEX, 3, (40, 40, 60), 6, cv2.LINE_AA)
+    return sheet
+
+
+def landscape():
+    """Hills, a sky and a sun: nothing in it is written."""
+    y, x = np.mgrid[0:1:600j, 0:1:800j]
+    picture = np.stack([150 + 80 * y, 170 + 60 * y, 220 - 30 * y], -1)
+    for height, colour in ((0.55, (90, 120, 70)), (0.75, (50, 90, 40))):
+        picture[y > height + 0.08 * np.sin(7 * x + 9 * height)] = colour
+    picture[(x - 0.7) ** 2 + (y - 0.2) ** 2 < 0.008] = (250, 240, 200)
+    return np.uint8(cv2.GaussianBlur(picture, (0, 0), 2))
+
+
+@pytest.mark.parametrize("draw", [blank, words, landscape])
+def test_no_digits(read, tmp_path, draw):
+    path = save(draw(), tmp_path / "picture.png")
+    result = read(path)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert f"mnist_eval.py: error: {path}: there are no digits in the picture" in result.stderr
+    assert result.stdout == ""
+
+
+def test_one_digit_alone_on_a_large_page(read, tmp_path):
+    sheet = np.full((2400, 3200, 3), 225, np.uint8)
+    ink = careful(3, np.random.default_rng(4))[..., None]
+    part = sheet[900 : 900 + len(ink), 2100 : 2100 + ink.shape[1]]
+    part[:] = np.minimum(part, 225 - np.uint8(0.8 * ink))
+    result = read(save(sheet, tmp_path / "page.jpg"))
+    assert "page.jpg: 1 row, 1 digit\n  3\n" in result.stdout
+
+
+def test_two_thousand_digits(read, tmp_path):
+    rng = np.random.default_rng(5)
+    glyphs = [[cv2.resize(careful(n, rng), (26, 36)) for _ in range(4)] for n in range(10)]
+    sheet = np.full((50 * 54, 40 * 44, 3), 240, np.uint8)
+    truth = rng.integers(0, 10, (50, 40))
+    for row, line in enumerate(truth):
+        for column, digit in enumerate(line):
+            part = sheet[row * 54 + 9 :, column * 44 + 9 :][:36, :26]
+            part[:] = 240 - np.uint8(0.8 * glyphs[digit][rng.integers(4)])[..., None]
+    result = read(save(sheet, tmp_path / "page.png"))
+    rows = rows_of(result.stdout)
+    assert [len(row) for row in rows] == [40] * 50
+    found = "".join(rows)
+    assert sum(a == str(b) for a, b in zip(found, truth.ravel(), strict=True)) >= 0.97 * 2000
+    assert (tmp_path / "figures" / "1g_page.png").stat().st_size < 400_000
+
+
+def test_a_cut_off_file_among_good_ones(read, tmp_path):
+    page = careful_page(33)
+    good = save(page.picture, tmp_path / "good.jpg")
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(good.read_bytes()[:20_000])
+    missing = tmp_path / "missing.jpg"
+    result = read(cut, good, missing)
+    assert result.returncode == 2
+    assert rows_of(result.stdout) == [row.replace(" ", "") for row in page.rows]
+    assert [str(cut) in line or str(missing) in line for line in result.stderr.splitlines()] == [
+        True,
+        True,
+    ]
+
+
+def shape_of(value):
+    """What a JSON value is made of: lists by their first item, numbers and texts by their kind."""
+    if isinstance(value, dict):
+        return {key: shape_of(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [shape_of(value[0])]
+    return "number" if isinstance(value, (int, float)) else type(value).__name__
+
+
+def test_json_figure_and_truth_agree(read, tmp_path):
+    page = careful_page(34, "boxed", size=(900, 1200))
+    picture = np.rot90(page.picture)
+    path = save(picture, tmp_path / "page.png")
+    read(path, "--json", tmp_path / "found.json")
+    (found,) = json.loads((tmp_path / "found.json").read_text())
+    assert found["file"] == str(path)
+    assert (found["height"], found["width"]) == picture.shape[:2]
+    assert found["turn"] == 90
+    characters = [character for row in found["rows"] for character in row["characters"]]
+    assert all(0 <= character["probability"] <= 1 for character in characters)
+    assert [row["text"].replace(" ", "") for row in found["rows"]] == [
+        "".join(character["answer"] for character in row["characters"]) for row in found["rows"]
+    ]
+    # The boxes lie where the digits were drawn, in the picture as given.
+    boxes = np.array([character["box"] for character in characters])
+    x, y, w, h = np.concatenate(page.boxes).T
+    given = np.stack([y, picture.shape[0] - x - w, h, w], 1)
+    assert len(boxes) == len(given)
+    assert np.abs(boxes - given).max() < 12
+    # The figure has each box in blue or red, in the picture as it was read.
+    shown = np.asarray(read_image(tmp_path / "figures" / "1g_page.png")).astype(int)
+    scale = shown.shape[1] / picture.shape[0]
+    for x, y, w, h in figures.turned(boxes, scale, shown.shape[1::-1], 90).tolist():
+        for a, b in ((x, y + h // 2), (x + w, y + h // 2), (x + w // 2, y + h)):
+            around = shown[b - 1 : b + 2, a - 1 : a + 2].reshape(-1, 3)
+            wanted = np.array([figures.BLUE, figures.RED])
+            assert np.abs(around[:, None] - wanted).max(2).min() < 60
+
+
+def test_json_is_as_readme_describes_it(read, tmp_path):
+    page = careful_page(35)
+    read(save(page.picture, tmp_path / "page.png"), "--json", tmp_path / "found.json")
+    found = json.loads((tmp_path / "found.json").read_text())
+    readme = (HOME / "README.md").read_text("utf-8")
+    described = next(
+        block
+        for block in re.findall(r"```json\n(.*?)```", readme, re.DOTALL)
+        if '"characters"' in block
+    )
+    assert shape_of(found) == shape_of(json.loads(described))
+
+
+def test_several_digits_without_page(script, tmp_path):
+    path = save(careful_page(36).picture, tmp_path / "several.png")
+    result = script("mnist_eval.py", "--figures-dir", tmp_path, path)
+    assert result.returncode == 0
+    assert re.search(rf"{path} seems to hold \d+ digits; --page reads them", result.stderr)
+    single = script("mnist_eval.py", "--figures-dir", tmp_path, HOME / "data" / "digits")
+    assert "seems to hold" not in single.stderr
+
+
+@pytest.mark.parametrize("option", [("--turn", "90"), ("--json", "found.json")])
+def test_options_of_pages_go_with_page(script, option):
+    result = script("mnist_eval.py", *option, "x.png")
+    assert result.returncode == 2
+    assert "--page" in result.stderr
