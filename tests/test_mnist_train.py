@@ -178,6 +178,10 @@ def test_another_training_keeps_what_a_stopped_one_left(train, tmp_path, monkeyp
     aside = unfinished.with_name("mnist_network_unfinished_before1.pth")
     assert aside.name in done.stderr and aside.read_bytes() == before
     assert not unfinished.exists()
+    if left == "another seed":  # its own command finds it again
+        done = train("--epochs", 2, "--seed", 1)
+        assert "after 1 epochs" in done.stderr and "epoch  1/2" not in done.stdout
+        assert not aside.exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there, Ctrl-C would reach the tests as well")
