@@ -21,15 +21,19 @@ from network.files import Problem
 
 CLASS_NAMES = {
     "MNIST": pen.DIGITS,
-    "FashionMNIST": (
-        *("T-shirt", "trouser", "pullover", "dress", "coat"),
-        *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
-    ),
     "drawn digits": pen.DIGITS,
     "MNIST and drawn digits": pen.DIGITS,
-    "CIFAR10": (
-        *("airplane", "automobile", "bird", "cat", "deer"),
-        *("dog", "frog", "horse", "ship", "truck"),
+    "FashionMNIST": (
+        "T-shirt",
+        "trouser",
+        "pullover",
+        "dress",
+        "coat",
+        "sandal",
+        "shirt",
+        "sneaker",
+        "bag",
+        "ankle boot",
     ),
 }
 # Where torchvision puts the files of a data set, and their names.

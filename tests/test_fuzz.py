@@ -223,17 +223,6 @@ def test_weights_that_are_no_digit_networks(tmp_path, content):
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_weights_of_other_precision_are_read(tmp_path):
-    path = tmp_path / "weights.pth"
-    whole = MyNetwork().eval()
-    image = torch.rand(1, 1, 28, 28)
-    for dtype in (torch.float64, torch.bfloat16):
-        torch.save({name: value.to(dtype) for name, value in whole.state_dict().items()}, path)
-        network, _ = load_network(path)
-        assert network.fc2.weight.dtype == torch.float32 and network.fc2.weight.requires_grad
-        torch.testing.assert_close(network(image), whole(image), atol=0.05, rtol=0)
-
-
 def png(width, height, colour, lines):
     """A PNG of a colour type, 8 bits a channel, with these bytes as its image data."""
 
