@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from network import pen
 
 HOME = Path(__file__).resolve().parent.parent
-# Under nohup, and in a shell's background, Ctrl-C is ignored, by the programs that tests start, too.
+# Under nohup, Ctrl-C is ignored, by the programs that tests start, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
