@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import signal
 import socket
 import struct
 import subprocess
@@ -17,6 +18,8 @@ from matplotlib.figure import Figure
 from network import pen
 
 HOME = Path(__file__).resolve().parent.parent
+# Under nohup, Ctrl-C is ignored, by the programs that tests start, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def contents(folder):
