@@ -30,6 +30,7 @@ from network.pages.rows import find_rows, first_of_numbers, words_doubted
 from network.training import predict
 
 GLANCE = 1000  # pixels, the longer side at which `count_at_a_glance` looks
+LARGE = 0.25  # of the picture's longer side: characters of that size have wide strokes
 LIKELY = 0.5  # below this probability a mark is perhaps no digit
 
 
@@ -72,26 +73,20 @@ def read_page(picture, network, device, turn=None, doubt_limit=None):
     def classify(images):
         return predict(network, torch.from_numpy(images).to(device)).exp().cpu().numpy()
 
-    # Dark ink of usual pens; if that makes no sense, light ink, and strokes that are very wide.
-    best = None
-    for reach in (inks.THIN, inks.WIDE):
-        for shown in (picture, 255 - picture):
-            reading = read_dark_ink(shown, reach, classify, turn, doubt_limit)
-            digits, marks = reading.count_digits(), sum(map(len, reading.rows))
-            if digits > marks / 2:
-                return reading
-            if best is None or digits > best.count_digits():
-                best = reading
-    return best
+    dark = read_dark_ink(picture, classify, turn, doubt_limit)
+    digits = dark.count_digits()
+    if digits > sum(map(len, dark.rows)) / 2:
+        return dark
+    light = read_dark_ink(255 - picture, classify, turn, doubt_limit)
+    return light if light.count_digits() > max(digits, sum(map(len, light.rows)) / 2) else dark
 
 
-def read_dark_ink(picture, reach, classify, turn, doubt_limit):
-    """Reads digits that are darker than the paper, their strokes thinner than `reach`.
+def read_dark_ink(picture, classify, turn, doubt_limit):
+    """Reads digits that are darker than the paper.
 
-    `classify` makes (n, 28, 28) uint8 → (n, 10) probabilities; all else is as in `read_page` and
-    `page_ink`.
+    `classify` makes (n, 28, 28) uint8 → (n, 10) probabilities; all else is as in `read_page`.
     """
-    pieces, back = pieces_of(picture, reach)
+    pieces, back = pieces_of(picture)
     if not len(pieces.box):
         return Reading([], [], turn or 0)
     tall = usual_size(pieces)
@@ -122,23 +117,27 @@ def read_dark_ink(picture, reach, classify, turn, doubt_limit):
     return Reading(rows, texts, turn)
 
 
-def pieces_of(picture, reach):
+def pieces_of(picture):
     """A page's pieces, its lines laid flat, and the affine matrix (2, 3) back to the picture."""
     height, width = picture.shape[:2]
     scale = min(1, (inks.WORK / (height * width)) ** 0.5)
     picture = inks.shrunk(picture, scale)
-    ink, least = inks.page_ink(picture, reach)
-    lines = inks.long_parts(np.uint8(ink > least))
-    move = np.eye(2, 3)
-    if lines.any():
-        angle = inks.lean(lines)
-        if angle:
-            move = inks.rotation(ink.shape, angle)
-            ink, lines = inks.rotate(ink, angle), inks.rotate(lines, angle)
-        lines = inks.lines_of(lines)
-        ink = ink * (1 - lines)
-    back = cv2.invertAffineTransform(move) / scale
-    return find_pieces(ink, np.uint8(ink > least), lines), back
+    for reach in (inks.THIN, inks.WIDE):
+        ink, least = inks.page_ink(picture, reach)
+        lines = inks.long_parts(np.uint8(ink > least))
+        move = np.eye(2, 3)
+        if lines.any():
+            angle = inks.lean(lines)
+            if angle:
+                move = inks.rotation(ink.shape, angle)
+                ink, lines = inks.rotate(ink, angle), inks.rotate(lines, angle)
+            lines = inks.lines_of(lines)
+            ink = ink * (1 - lines)
+        pieces = find_pieces(ink, np.uint8(ink > least), lines)
+        # Large characters have wide strokes, of which only the rims are found at first.
+        if len(pieces.box) and usual_size(pieces) < LARGE * max(ink.shape):
+            break
+    return pieces, cv2.invertAffineTransform(move) / scale
 
 
 def boxes_in_picture(boxes, back, shape):
@@ -164,11 +163,12 @@ def best_turn(pieces, tall, classify):
     bodies = np.random.default_rng(0).permutation(bodies)[:80]
     own = [own_ink(pieces, [k]) for k in bodies]
     images = [photos.fit(np.rot90(x, -quarter)) for quarter in range(4) for x in own]
-    best = np.log(classify(np.stack(images)).max(1).clip(0.1)).reshape(4, -1).sum(1)
-    # As given, unless another way is clearly better.
-    if best.max() - best[0] < 2 + 0.05 * len(bodies):
-        return 0
-    return 90 * int(best.argmax())
+    sure = classify(np.stack(images)).max(1).reshape(4, -1)
+    score = np.log(sure.clip(0.1)).sum(1)
+    best = int(score.argmax())
+    # As given, unless another way is clearly better, and makes sense.
+    clear = score[best] - score[0] > 2 + 0.05 * len(bodies) and np.median(sure[best]) > 0.8
+    return 90 * best if clear else 0
 
 
 def count_at_a_glance(picture, network, device):
@@ -178,7 +178,7 @@ def count_at_a_glance(picture, network, device):
     The arguments are as in `read_page`.
     """
     small = inks.shrunk(picture, GLANCE / max(picture.shape))
-    pieces, _ = pieces_of(small, inks.THIN)
+    pieces, _ = pieces_of(small)
     if not len(pieces.box):
         return 0
     several = (longer_side(pieces.box) > 0.6 * usual_size(pieces)).sum()
