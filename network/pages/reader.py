@@ -159,7 +159,11 @@ def boxes_in_picture(boxes, back, shape):
 def best_turn(pieces, tall, classify):
     """The clockwise turn, 0, 90, 180 or 270, with which characters read best."""
     side = longer_side(pieces.box)
-    bodies = np.flatnonzero((side > 0.6 * tall) & (side < 1.7 * tall))
+    left, top, right, bottom = pieces.box.T
+    straight = np.minimum(right - left, bottom - top) < 0.3 * side  # a 1, or a dash on its side
+    bodies = np.flatnonzero((side > 0.6 * tall) & (side < 1.7 * tall) & ~straight)
+    if not len(bodies):
+        return 0
     bodies = np.random.default_rng(0).permutation(bodies)[:80]
     own = [own_ink(pieces, [k]) for k in bodies]
     images = [photos.fit(np.rot90(x, -quarter)) for quarter in range(4) for x in own]
