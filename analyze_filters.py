@@ -50,7 +50,7 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network.filters.edges import count_edge_detectors
     from network.filters.occlusion import COVERS, PATCH, occlude
     from network.model import network_input, parameter_count
-    from network.photos import read_character
+    from network.photos import read_character, transform_of
     from network.weights import class_names, load_network
 
 NINTH = 8  # the test image that the report calls ambiguous: a 5 much like a 6
@@ -73,6 +73,7 @@ def main(options):
     what = f"the first training image of {dataset}"
     look = look_at_first_layer if options.layer == "conv1" else look_at_second_layer
     written = look(network, image, what, options)  # 2a to 2c
+    options.transform = transform_of(names, facts)
     status, paths = look_at_answer(network, names, dataset, options)  # 2d
     cli.print_files(written + paths)
     return status
@@ -194,7 +195,7 @@ def look_at_answer(network, names, dataset, options):
         what = f"the ninth test image of {dataset}"
     else:
         try:
-            _, image = read_character(options.image)
+            _, image = read_character(options.image, options.transform)
         except Problem as problem:
             cli.complain(problem)
             return problem.status, []

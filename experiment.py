@@ -94,7 +94,8 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
 
 
 def main(options):
-    from network import datasets, plots
+    with cli.loading():
+        from network import datasets, plots
     from network.experiment import figures
 
     require_writable(options.models_dir, options.figures_dir)
@@ -145,14 +146,10 @@ def main(options):
     if options.grid:
         drawn["4_grid"] = figures.grid(found, settings, of)
     if not failed:
-        network, _ = load_network(network_path(options))
-        answers = predict(network, test.images).argmax(1)
-        classes = len(test.class_names)
-        counts = torch.bincount(classes * test.labels + answers, minlength=classes**2)
-        counts = counts.reshape(classes, classes).numpy()
+        counts = confusion(network_path(options), test)
         report.print_confused(counts, test.class_names)
         wrong = f"{counts.sum() - counts.trace():,} mistakes in {len(test.labels):,} test images"
-        title = f"{describe(best)}, retrained: {wrong} of {dataset}"
+        title = f"The best setting ({describe(best)}), retrained\n{wrong} of {dataset}"
         drawn["4_confusion"] = plots.confusion(counts, test.class_names, title)
     paths = [options.figures_dir / f"{name}.png" for name in drawn]
     for path, figure in zip(paths, drawn.values(), strict=True):
@@ -255,6 +252,15 @@ def retrain(best, results, place, options, training):
         f"{low:.2%} to {high:.2%})"
     )
     return 0
+
+
+def confusion(path, test):
+    """How often the network in a file takes each class for each, (C, C), row: true class."""
+    network, _ = load_network(path)
+    answers = predict(network, test.images).argmax(1)
+    classes = len(test.class_names)
+    counts = torch.bincount(classes * test.labels + answers, minlength=classes**2)
+    return counts.reshape(classes, classes).numpy()
 
 
 def is_kept(trial, path, results):

@@ -7,7 +7,6 @@ with letters of your own, files that are named after their folders.
 """
 
 import dataclasses
-import sys
 import time
 
 from network import cli
@@ -25,6 +24,11 @@ def parse_options():
     add = parser.add_argument
     parser.add_pictures("pictures of one letter each, to recognise after the training")
     add("--extended", action="store_true", help="eight letters instead of three; figures ext2_…")
+    add(
+        "--alphabet",
+        action="store_true",
+        help="all 24 small letters, drawn by network/pen.py at each run; figures ext2_alphabet_…",
+    )
     add(
         "--train-dir",
         type=cli.path_name,
@@ -50,7 +54,9 @@ def parse_options():
         help="then let all layers learn, at a small rate; files are named …unfrozen…",
     )
     options = parser.parse_args()
-    if options.train_dir is None:
+    if options.alphabet and (options.extended or options.train_dir):
+        parser.error("--alphabet goes without --extended and --train-dir")
+    if options.train_dir is None and not options.alphabet:
         shipped = "greek_extended" if options.extended else "greek_train"
         options.train_dir = cli.HOME / "data" / shipped
         options.test_dir = options.test_dir or TEST_LETTERS
@@ -62,16 +68,22 @@ if __name__ == "__main__":
 
 with cli.loading():  # takes seconds, too long for --help or a mistyped option
     import torch
-    from tqdm import tqdm
 
     from network import plots
     from network.files import Problem, require_writable
-    from network.letters import figures, learning
-    from network.letters.folders import are_drawn, find_letters, hold_out, read_letters
+    from network.letters import figures, learning, results
+    from network.letters.folders import (
+        are_drawn,
+        draw_letters,
+        find_letters,
+        hold_out,
+        read_letters,
+    )
     from network.model import parameter_count, save_network
+    from network.pen import ALPHABET
     from network.photos import normalise, read_character, report_transform
     from network.pictures import image_files, thumbnail
-    from network.training import evaluate, measures, predict, train
+    from network.training import predict, train
     from network.weights import load_digit_network, set_aside_better
 
 TRANSFORMS = {"mnist": normalise, "report": report_transform}
@@ -104,48 +116,55 @@ def main(options):
 
 def get_letters(options):
     """The letters to learn and those to test on, as a pair of `Letters`."""
-    folder = options.train_dir
-    files = find_letters(folder)
-    names = list(files)
+    if options.alphabet:
+        # Learned are 600 more by other hands, as of the letters that ship.
+        letters, test = draw_letters(ALPHABET, 30, 2**32), draw_letters(ALPHABET, 6, 2**33)
+        test_source = "drawn by network/pen.py"
+        results.print_counts("training", letters, test_source)
+    else:
+        letters, test = read_training_letters(options)
+        test_source = f"every fourth of {cli.short(options.train_dir)}, not learned"
+    if options.test_dir or not test:
+        test = read_test_letters(letters.names, options)
+    else:
+        results.print_counts("test", test, test_source)
+    return letters, test
+
+
+def read_training_letters(options):
+    """The letters to learn and, of the user's own, those held out to test on, else None."""
+    files, transform = find_letters(options.train_dir), TRANSFORMS[options.transform]
+    names = tuple(files)
     if len(names) == 1:
         raise Problem(
-            f"{folder} has one letter only, {names[0]}, and nothing to tell it from; "
+            f"{options.train_dir} has one letter only, {names[0]}, and nothing to tell it from; "
             "add a folder of another"
         )
-    if options.test_dir is None:
-        learned, test_files = hold_out(files)
-        test_source = f"every fourth of {cli.short(folder)}, not learned"
-        if test_files:
-            files = learned
-        else:  # too few
-            options.test_dir = TEST_LETTERS
-    if options.test_dir is not None:
-        test_files, test_source = find_letters(options.test_dir), source(options.test_dir)
-    unknown = [name for name in test_files if name not in names]
-    if len(unknown) == len(test_files):
+    learned, held_out = (files, {}) if options.test_dir else hold_out(files)
+    letters = read_letters(learned, names, transform)
+    results.print_counts("training", letters, source(options.train_dir))
+    for name, count in zip(names, letters.counts, strict=True):
+        if count == 1:
+            cli.notice(f"there is one picture of {name} only; it may be learned badly")
+    return letters, read_letters(held_out, names, transform) if held_out else None
+
+
+def read_test_letters(names, options):
+    """The letters of --test-dir that are learned, by default those that ship."""
+    options.test_dir = options.test_dir or TEST_LETTERS
+    files = find_letters(options.test_dir)
+    unknown = [name for name in files if name not in names]
+    if len(unknown) == len(files):
         raise Problem(
             f"{options.test_dir} has no letter that is learned ({', '.join(names)}); "
             "name another folder with --test-dir"
         )
-    transform = TRANSFORMS[options.transform]
-    letters = read_letters(files, names, transform)
-    test = read_letters(test_files, names, transform)
-    print_counts("training", letters, source(folder))
-    print_counts("test", test, test_source)
+    test = read_letters(files, names, TRANSFORMS[options.transform])
+    results.print_counts("test", test, source(options.test_dir))
     if unknown:
-        name = cli.short(options.test_dir)
-        cli.notice(f"left out of {name}, not learned: {', '.join(unknown)}")
-    for name, count in zip(names, letters.counts, strict=True):
-        if count == 1:
-            cli.notice(f"there is one picture of {name} only; it may be learned badly")
-    return letters, test
-
-
-def print_counts(part, letters, where):
-    """Prints how many pictures of which letters there are, and where they come from."""
-    counts = zip(letters.names, letters.counts, strict=True)
-    listed = ", ".join(f"{name} {count}" for name, count in counts if count)
-    print(f"{len(letters.labels)} {part} letters, {where}: {listed}", flush=True)
+        folder = cli.short(options.test_dir)
+        cli.notice(f"left out of {folder}, not learned: {', '.join(unknown)}")
+    return test
 
 
 def source(folder):
@@ -163,13 +182,8 @@ def look_at_features(network, letters, test, options):
     _, spread, axes = torch.pca_lowrank(centred, q=min(centred.shape))
     shares = (spread**2 / spread.square().sum()).tolist()
     plane = centred @ axes[:, :2]  # (N, 2)
-    for what, x in ((f"the {points.shape[1]} frozen features", points), ("their plane", plane)):
-        distances = torch.cdist(x, x).fill_diagonal_(float("inf"))
-        alike = labels[distances.argmin(1)] == labels
-        print(
-            f"in {what}, the nearest other letter is of the same kind for "
-            f"{alike.sum()} of {len(alike)}"
-        )
+    results.print_neighbours(points, labels, f"the {points.shape[1]} frozen features")
+    results.print_neighbours(plane, labels, "their plane")
     print(f"their plane shows {sum(shares[:2]):.0%} of the features' variance\n", flush=True)
     path = figure_path("features", options)
     title = f"The frozen features of {letters_of(options)}, in their plane"
@@ -185,16 +199,17 @@ def learn(network, letters, test, options):
     images, labels = letters.images, letters.labels
     if are_drawn(options.train_dir):
         print(f"{learning.DRAWN} more of each letter are drawn by network/pen.py", flush=True)
-        more = learning.draw_letters(letters.names, learning.DRAWN, options.seed)
-        images, labels = torch.cat([images, more[0]]), torch.cat([labels, more[1]])
+        more = draw_letters(letters.names, learning.DRAWN, options.seed)
+        images = torch.cat([images, more.images])
+        labels = torch.cat([labels, more.labels])
     images, labels = images.to(device), labels.to(device)
     # Such small steps are hardly faster when cores share them, and many times slower where other
     # programs keep these cores busy.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     training = learning.train_last_layer(network, images, labels)
-    epochs = follow(training, network, letters, test)
-    print_first_right(epochs)
+    epochs = results.follow(training, network, letters, test)
+    results.print_first_right(epochs)
     recipes = [learning.FROZEN]
     if options.unfreeze:
         print("\nnow all layers learn, at a small rate")
@@ -205,7 +220,7 @@ def learn(network, letters, test, options):
         training = train(
             network, images.repeat(times, 1, 1), labels.repeat(times), learning.UNFROZEN
         )
-        epochs += follow(training, network, letters, test, len(epochs))
+        epochs += results.follow(training, network, letters, test, len(epochs))
         added = 100 * (epochs[-1]["test_accuracy"] - frozen)
         print(f"that adds {added:+.2f} percentage points of test accuracy")
     torch.set_num_threads(threads)
@@ -218,72 +233,18 @@ def learn(network, letters, test, options):
     return {"recipes": [dataclasses.asdict(recipe) for recipe in recipes], "epochs": epochs}
 
 
-def follow(training, network, letters, test, before=0):
-    """Runs a training and prints accuracy by epoch; returns a dict for each epoch.
-
-    Args:
-        training: a generator such as `train` returns.
-        network: what it trains.
-        letters, test: `Letters` on which it is evaluated, as they are.
-        before: epochs that went before.
-    """
-    device = network.fc1.weight.device
-    history = []
-    for epoch in training:
-        epoch = dataclasses.replace(epoch, number=before + epoch.number)
-        parts = [
-            evaluate(network, part.images.to(device), part.labels.to(device))
-            for part in (letters, test)
-        ]
-        known = measures(epoch, parts[0], parts[1])
-        line = (
-            f"epoch {epoch.number:2}: training accuracy {known['train_accuracy']:7.2%}, "
-            f"loss {known['train_loss']:.3f}; test accuracy {known['test_accuracy']:7.2%}, "
-            f"loss {known['test_loss']:.3f}"
-        )
-        tqdm.write(line, file=sys.stdout)  # goes above the progress bar
-        history.append(known)
-    return history
-
-
-def print_first_right(epochs):
-    """Prints from which epoch on all training letters are read right."""
-    wrong = [epoch["epoch"] for epoch in epochs if epoch["train_accuracy"] < 1]
-    first = 1 + max(wrong, default=0)
-    if first <= len(epochs):
-        print(f"all training letters stay right from epoch {first} on")
-    else:
-        print(f"not all training letters are right after {len(epochs)} epochs")
-
-
 def test_network(network, test, options):
     """Tests the network; returns the accuracy and the figures' paths."""
     probabilities = predict(network, test.images.to(network.fc1.weight.device)).exp().cpu()
-    answers = probabilities.argmax(1)
-    counts = torch.zeros(len(test.names), len(test.names), dtype=torch.int64)
-    counts.index_put_((test.labels, answers), torch.tensor(1), accumulate=True)
-    totals = test.counts + test.no_ink  # no answer is not right
-    right, total = int(counts.trace()), int(totals.sum())
-    print(f"accuracy: {right}/{total} = {right / total:.2%}")
-    for name, correct, of in zip(test.names, counts.diagonal(), totals, strict=True):
-        if of:
-            print(f"  {name}: {correct}/{of} = {correct / of:.2%}")
-    mistakes = (answers != test.labels).nonzero().flatten().tolist()
-    if mistakes:
-        print("misread:")
-    for index in mistakes:
-        answer, label = int(answers[index]), int(test.labels[index])
-        print(
-            f"  {cli.short(test.files[index])}: {test.names[answer]} "
-            f"({probabilities[index, answer]:.1%}), true {test.names[label]}"
-        )
+    accuracy, counts = results.print_accuracy(test, probabilities)
+    mistakes = int(counts.sum() - counts.trace())
     tested = writers(options.test_dir or options.train_dir)
-    title = f"{len(mistakes)} mistakes in {len(answers)} test letters, {tested}"
     paths = [figure_path("confusion", options), figure_path("letters", options)]
+    title = f"{mistakes} mistakes in {counts.sum()} test letters, {tested}"
     plots.save(plots.confusion(counts, test.names, title), paths[0])
     title = f"Test letters, {tested}: as given, and as the network sees them"
     plots.save(figures.read_letters(test, probabilities, title), paths[1])
-    return right / total, paths
+    return accuracy, paths
 
 
 def recognise(network, names, options):
@@ -317,9 +278,9 @@ def recognise(network, names, options):
 
 def save(network, names, history, accuracy, options):
     """Saves the network with its letters' names and returns its path."""
-    extended = "_extended" if options.extended else ""
-    path = options.models_dir / f"greek{extended}{variant(options)}{own(options)}_network.pth"
-    data = options.train_dir.resolve().name
+    letters = "_extended" if options.extended else "_alphabet" if options.alphabet else ""
+    path = options.models_dir / f"greek{letters}{variant(options)}{own(options)}_network.pth"
+    data = options.train_dir.resolve().name if options.train_dir else "drawn letters"
     cli.notice(set_aside_better(path, accuracy, data))
     save_network(
         path,
@@ -336,7 +297,7 @@ def save(network, names, history, accuracy, options):
 
 def figure_path(name, options, pictures=()):
     """Where a figure goes; its name says whose letters and pictures it shows."""
-    task = "ext2" if options.extended else "3"
+    task = "ext2" if options.extended else "ext2_alphabet" if options.alphabet else "3"
     name = f"{task}{variant(options)}_{name}{own(options, pictures)}.png"
     return options.figures_dir / name
 

@@ -54,8 +54,6 @@ if __name__ == "__main__":
     options = parse_options()
 
 with cli.loading():  # takes seconds, too long for --help or a mistyped option
-    import cv2
-    import numpy as np
     import torch
     from tqdm import tqdm
 
@@ -64,12 +62,11 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network.digits.doubt import entropy
     from network.files import Problem, require_writable
     from network.pages.reader import count_at_a_glance
-    from network.photos import NoInk, normalise, read_character
+    from network.photos import NoInk, read_character, transform_of
     from network.pictures import image_files, thumbnail
     from network.training import predict
     from network.weights import DIGITS, class_names, load_digit_network, load_network
 
-SURE = 0.9  # below this probability a figure shows the second guess, too
 SHOWN = 30  # most pictures in figure 1f
 
 
@@ -97,27 +94,14 @@ def main(options):
     return status
 
 
-def find_test_set(names, options):
-    """The name of the data set that has these classes, its files in place.
-
-    Raises:
-        Problem: there is none, or it is not to be had.
-    """
-    if names == DIGITS:
-        return datasets.find_digits(options.dataset, options.data_dir)
-    dataset = next((d for d in ("FashionMNIST",) if datasets.CLASS_NAMES[d] == names), None)
-    if dataset is None or options.dataset != "auto":
+def run_test_set(network, names, device, options):
+    """1.E: tests on all test images; returns the paths of the plots."""
+    dataset = datasets.find_of_classes(names, options.dataset, options.data_dir)
+    if dataset is None:
         raise Problem(
             f"{cli.weights_path(options)} tells {', '.join(names)} apart, and there is no test set "
             "of these here; name pictures to recognise"
         )
-    datasets.find_or_download(dataset, options.data_dir)
-    return dataset
-
-
-def run_test_set(network, names, device, options):
-    """1.E: tests on all test images; returns the paths of the plots."""
-    dataset = find_test_set(names, options)
     test = datasets.load(dataset, options.data_dir, train=False)
     outputs = predict(network, test.images.to(device)).cpu()  # (10000, 10)
     print_outputs(outputs[:10], test)
@@ -154,53 +138,24 @@ def print_accuracy(outputs, test):
 
 def draw_results(probabilities, test, folder, suffix):
     """The figures 1e; returns their paths."""
-    from network import plots  # slow to import: results are printed before
+    with cli.loading():  # slow: results are printed before
+        from network import plots
+        from network.digits import figures
 
-    names = test.class_names
-    answers = probabilities.argmax(1)
-    mistakes = (answers != test.labels).nonzero().flatten()
-    worst = mistakes[probabilities[mistakes].amax(1).argsort(descending=True)][:24]
-    counts = torch.zeros(len(names), len(names), dtype=torch.int64)
-    counts.index_put_((test.labels, answers), torch.tensor(1), accumulate=True)
-    total = f"{len(mistakes)} mistakes in {len(answers):,} test images of {test.dataset}"
-    results = {
-        "1e_predictions": plots.image_grid(
-            test.images[:9],
-            [guesses(row, names) for row in probabilities[:9]],
-            3,
-            f"The first nine test images of {test.dataset} as the network reads them",
-        ),
-        "1e_confusion": plots.confusion(counts, names, total),
-        "1e_mistakes": plots.image_grid(
-            test.images[worst],
-            [
-                f"{names[label]} read as {names[row.argmax()]}\n{row.max():.0%} sure"
-                for row, label in zip(probabilities[worst], test.labels[worst], strict=True)
-            ],
-            6,
-            f"{len(worst)} most confident of the {total}",
-        ),
-    }
+    results = figures.test_results(probabilities, test)
     paths = [folder / f"{name}{suffix}.png" for name in results]
     for path, figure in zip(paths, results.values(), strict=True):
         plots.save(figure, path)
     return paths
 
 
-def guesses(probabilities, names):
-    """The answer and its probability; where the network is not sure, the next best as well."""
-    (first, second), (best, next_best) = (row.tolist() for row in probabilities.topk(2))
-    answer = f"{names[best]} ({first:.1%})"
-    return answer if first >= SURE else f"{answer}\nor {names[next_best]} ({second:.1%})"
-
-
 def recognise(network, names, facts, device, options):
     """1.F: recognises pictures; returns the exit status and the paths of the plots."""
     own = cli.short(cli.HOME / "data" / "digits")
     paths = image_files(options.pictures or [own])
-    transform = whole_picture if names == datasets.CLASS_NAMES["FashionMNIST"] else normalise
+    transform = transform_of(names, facts)
     limit = facts.get("doubt_limit")  # see network/digits/doubt.py; not all weights have one
-    status, results, shown = 0, [], {"mistakes": [], "others": []}
+    status, answers, shown = 0, [], {"mistakes": [], "others": []}
     for path in tqdm(paths, desc="recognising", leave=False, disable=None):
         label = labels.true_label(path, names) if options.labels else None
         try:
@@ -209,99 +164,65 @@ def recognise(network, names, facts, device, options):
             cli.complain(problem)
             status = max(status, problem.status)
             if isinstance(problem, NoInk):
-                results.append((path, label, None, "no ink"))  # no answer is not right
+                answers.append(labels.Answer(path, label, None, "no ink"))  # that is not right
             continue
         outputs = predict(network, torch.from_numpy(image)[None].to(device))  # (1, 10)
-        probabilities = outputs[0].exp()
-        answer = int(probabilities.argmax())
-        line = f"{names[answer]} ({probabilities[answer]:.1%})"
+        probabilities = outputs[0].exp().cpu()
+        index = int(probabilities.argmax())
+        text = f"{names[index]} ({probabilities[index]:.1%})"
         if limit and entropy(outputs) > limit:
-            line += ", perhaps no digit"
-        tqdm.write(f"{path}: {line}{of_truth(label, names)}", file=sys.stdout)
+            text += ", perhaps no digit"
+        answer = labels.Answer(path, label, index, text)
+        answers.append(answer)
+        tqdm.write(f"{path}: {text}{answer.truth(names)}", file=sys.stdout)
         several = count_at_a_glance(picture, network, device) if names == DIGITS else 0
         if several:
             cli.notice(f"{path} seems to hold {several} digits; --page reads them")
-        results.append((path, label, answer, line))
-        pairs = shown["others" if label in (None, answer) else "mistakes"]
+        pairs = shown["mistakes" if answer.is_mistake else "others"]
         if len(pairs) < SHOWN:
-            caption = guesses(probabilities, names)
-            pairs.append((len(results), thumbnail(picture), image, caption, label, answer))
+            pairs.append((answer, thumbnail(picture), image, probabilities))
     if options.labels:
-        print_right_answers(results, names)
+        print_accuracy_of_known(answers, names)
     if not any(shown.values()):
         return status, []
-    return status, [draw_pictures(shown, len(paths), names, options)]
+    return status, [draw_pictures(shown, answers, names, options)]
 
 
-def of_truth(label, names):
-    """The truth behind an answer, where it is known."""
-    return "" if label is None else f", true {names[label]}"
-
-
-def whole_picture(picture):
-    """A picture (H, W, 3) uint8 as Fashion-MNIST has them: (28, 28) uint8, whole, light on dark."""
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    if np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])) > 127:
-        grey = 255 - grey
-    height, width = grey.shape
-    square = np.zeros((max(height, width),) * 2, np.uint8)
-    top, left = (len(square) - height) // 2, (len(square) - width) // 2
-    square[top : top + height, left : left + width] = grey
-    return cv2.resize(square, (28, 28), interpolation=cv2.INTER_AREA)
-
-
-def print_right_answers(results, names):
-    """The accuracy of pictures whose truth is known, and once more which were misread.
-
-    Args:
-        results: path, true label or None, answer or None, and what was printed, of each picture.
-        names: of the classes.
-    """
-    numbered = {}
+def print_accuracy_of_known(answers, names):
+    """The accuracy of pictures whose truth is known, and once more which were misread."""
     if names == DIGITS:
-        answered = [(path, answer) for path, _, answer, _ in results if answer is not None]
-        numbered = labels.find_numbered(answered)
-        for why in numbered.values():
+        for why in labels.forget_numbers(answers):
             cli.notice(f"{why}: they seem to count the pictures, and are not taken for the truth")
-    known = [
-        (path, label, answer, line)
-        for path, label, answer, line in results
-        if label is not None and path.parent not in numbered
-    ]
+    known = [answer for answer in answers if answer.label is not None]
     if not known:
         return
-    mistakes = [result for result in known if result[1] != result[2]]
+    mistakes = [answer for answer in known if answer.is_mistake]
     right = len(known) - len(mistakes)
     print(f"accuracy: {right}/{len(known)} = {right / len(known):.2%}")
     if mistakes and len(known) > 1:
         print("misread:")
-        for path, label, _, line in mistakes:
-            print(f"  {path}: {line}{of_truth(label, names)}")
+        for answer in mistakes:
+            print(f"  {answer.path}: {answer.text}{answer.truth(names)}")
 
 
-def draw_pictures(shown, total, names, options):
+def draw_pictures(shown, answers, names, options):
     """Figure 1f: pictures as given and as seen, mistakes first where not all have a place."""
-    from network import plots  # slow to import: results are printed before
+    with cli.loading():  # slow: results are printed before
+        from network import plots
+        from network.digits import figures
 
     pairs = (shown["mistakes"] + shown["others"])[:SHOWN]
-    title = "New digits" if options.pictures else "Digits drawn by network/pen.py"
-    title = (
-        f"{title if names == DIGITS else 'New pictures'}: as given, and as the network sees them"
-    )
-    if total > len(pairs):
-        title += f" ({len(pairs)} of {total}, mistakes first)"
+    what = "New digits" if names == DIGITS else "New pictures"
+    what = what if options.pictures else "Digits drawn by network/pen.py"
+    title = f"{what}: as given, and as the network sees them"
+    read = sum(answer.answer is not None for answer in answers)
+    if read > len(pairs):
+        title += f" ({len(pairs)} of {read}, mistakes first)"
     else:
-        pairs.sort(key=lambda pair: pair[0])  # as they were given
-    _, pictures, images, captions, truths, answers = zip(*pairs, strict=True)
-    colours, full_captions = [], []
-    for caption, label, answer in zip(captions, truths, answers, strict=True):
-        wrong = label not in (None, answer)
-        colours.append(plots.RED if wrong else plots.INK if label is None else plots.GREEN)
-        full_captions.append(caption + (of_truth(label, names) if wrong else ""))
-    path = (
-        options.figures_dir / f"1f_new_digits{cli.suffix(*options.pictures, options.weights)}.png"
-    )
-    plots.save(plots.pictures_as_seen(pictures, images, full_captions, colours, title), path)
+        pairs.sort(key=lambda pair: answers.index(pair[0]))  # as they were given
+    suffix = cli.suffix(*options.pictures, options.weights)
+    path = options.figures_dir / f"1f_new_digits{suffix}.png"
+    plots.save(figures.recognised(pairs, names, title), path)
     return path
 
 

@@ -12,15 +12,17 @@ import time
 
 from benchmarks.sides import parse_options
 from network.cli import HOME
+from network.datasets import find_or_download
 
 
 def main():
     options = parse_options(__doc__, runs=3)
+    find_or_download("MNIST", options.data_dir)
     accuracies, times = [], []
     for seed in range(options.runs):
         with tempfile.TemporaryDirectory() as folder:
             folders = ["--models-dir", folder, "--figures-dir", folder]
-            command = [sys.executable, HOME / "mnist_train.py", "--dataset", "mnist", *folders]
+            command = [sys.executable, HOME / "mnist_train.py", *folders]
             start = time.perf_counter()
             run = subprocess.run(
                 [*command, "--data-dir", options.data_dir, "--seed", str(seed)],

@@ -1,16 +1,17 @@
 """Time to the report's 98.42 % on MNIST's test set: the usual loop ÷ the default recipe.
 
-The usual loop runs the report's recipe, epoch after epoch until it is there; both are tested
-after each epoch, and only training is timed: python -m benchmarks.time_to_accuracy
+The usual loop runs the report's recipe, epoch after epoch until it is there. The default recipe
+learns what mnist_train.py learns, drawn digits as well, and drawing them is timed, too. Both are
+tested after each epoch, which is not timed: python -m benchmarks.time_to_accuracy
 """
 
 import time
 
 from benchmarks.sides import compare, parse_options
 from benchmarks.usual import usual_epoch, usual_loader, usual_optimizer
-from network.datasets import find_or_download, load
+from network.datasets import find_or_download, load, with_drawn
 from network.model import MyNetwork
-from network.training import Recipe, evaluate, train
+from network.training import Recipe, evaluate, exposure_loss, train
 
 GOAL = 0.9842
 EPOCHS = 30  # after which the usual loop is given up
@@ -38,9 +39,18 @@ def main():
         raise SystemExit(f"the usual loop did not reach {GOAL:.2%} in {EPOCHS} epochs")
 
     def ours():
+        start = time.perf_counter()
+        lessons = with_drawn(training, seed=0)
+        seconds = time.perf_counter() - start
         network = MyNetwork()
-        seconds = 0
-        for epoch in train(network, training.images, training.labels, Recipe(), progress=False):
+        for epoch in train(
+            network,
+            lessons.images,
+            lessons.labels,
+            Recipe(),
+            loss_function=exposure_loss,
+            progress=False,
+        ):
             seconds += epoch.seconds
             _, accuracy = evaluate(network, test.images, test.labels)
             if accuracy >= GOAL:

@@ -32,7 +32,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Tells an option's default where there is one to tell."""
 
     def _get_help_string(self, action):
-        if action.default is None or action.default is False or action.default == []:
+        if action.default is None or isinstance(action.default, (bool, list)):
             return action.help
         return super()._get_help_string(action)
 

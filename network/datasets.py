@@ -21,15 +21,19 @@ from network.files import Problem
 
 CLASS_NAMES = {
     "MNIST": pen.DIGITS,
-    "FashionMNIST": (
-        *("T-shirt", "trouser", "pullover", "dress", "coat"),
-        *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
-    ),
     "drawn digits": pen.DIGITS,
     "MNIST and drawn digits": pen.DIGITS,
-    "CIFAR10": (
-        *("airplane", "automobile", "bird", "cat", "deer"),
-        *("dog", "frog", "horse", "ship", "truck"),
+    "FashionMNIST": (
+        "T-shirt",
+        "trouser",
+        "pullover",
+        "dress",
+        "coat",
+        "sandal",
+        "shirt",
+        "sneaker",
+        "bag",
+        "ankle boot",
     ),
 }
 # Where torchvision puts the files of a data set, and their names.
@@ -44,8 +48,8 @@ PLACES = {
 # What a download takes, in megabytes.
 SIZES = {"MNIST": 12, "FashionMNIST": 31, "CIFAR10": 170}
 # Drawn beside MNIST's 60,000: found on sets of other people's digits. More digits cost MNIST.
-DRAWN_DIGITS, DRAWN_OTHERS = 20_000, 7_000
-SWING = 0.6  # of the hands that draw them, see `pen.Hand`: MNIST has the odd ones itself
+DRAWN_DIGITS, DRAWN_OTHERS = 15_000, 6_000
+SWING = 0.5  # of the hands that draw them, see `pen.Hand`: MNIST has the odd ones itself
 DRAWN_MORE = 5_000  # drawn digits to calibrate with
 TIMEOUT = 20  # seconds without an answer after which a connection is given up
 
@@ -123,6 +127,28 @@ def find_fashion_or_digits(choice, data_dir):
         name = find_digits("auto", data_dir)
         print(f"NOTICE: going on with {name} in its place", file=sys.stderr)
         return name
+    return "FashionMNIST"
+
+
+def find_of_classes(names, choice, data_dir):
+    """The name of the data set that has classes of these names, its files put in place.
+
+    Args:
+        names: of a network's classes.
+        choice: which digits, as `find_digits` takes it.
+        data_dir: the folder that has, or gets, the files.
+
+    Returns:
+        What `find_digits` says, "FashionMNIST", or None where there is no such data set.
+
+    Raises:
+        Problem: it is not to be had.
+    """
+    if tuple(names) == pen.DIGITS:
+        return find_digits(choice, data_dir)
+    if choice != "auto" or tuple(names) != CLASS_NAMES["FashionMNIST"]:
+        return None
+    find_or_download("FashionMNIST", data_dir)
     return "FashionMNIST"
 
 

@@ -36,7 +36,11 @@ def whole_file(path):
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError):  # torch.save on top of what the disk says
+            error = error.__context__
+            if not isinstance(error, OSError):
+                raise
         raise Problem(
             f"cannot write {path}: {error.strerror or error}; "
             "free some space there or choose another folder"

@@ -25,7 +25,9 @@ FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
-NAME = re.compile(r"(train|t10k|test)-(images|labels)[-.]idx[13][-.]ubyte(\.gz)?", re.IGNORECASE)
+NAME = re.compile(  # of which browsers and unpackers make others
+    r"(train|t10k|test)-(images|labels)[-.]idx[13][-.]ubyte( ?\(\d\))?(\.gz)?", re.IGNORECASE
+)
 SHAPE = (28, 28)  # of an image
 MAX_BYTES = 100_000_000  # of an idx file: twice MNIST's largest; a .gz could unpack to any size
 ADVICE = "delete the file and run again to download it anew"
@@ -208,9 +210,11 @@ def _csv(place):
 
 def _read_csv(path):
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             named = not file.readline()[:1].isdigit()  # its columns, in a line of their own
-        rows = np.loadtxt(path, np.uint8, delimiter=",", skiprows=int(named), ndmin=2)
+        rows = np.loadtxt(
+            path, np.uint8, delimiter=",", skiprows=int(named), ndmin=2, encoding="utf-8-sig"
+        )
         return rows[:, 1:].reshape(-1, *SHAPE), rows[:, 0]
     except (OSError, ValueError, OverflowError) as error:
         reason = str(error).splitlines()[0]

@@ -12,12 +12,13 @@ import cv2
 import numpy as np
 
 from network import photos
-from network.pen import DIGITS, SKELETONS, Hand, draw, draw_many, draw_strokes, scanned
+from network.pen import ALPHABET, DIGITS, SKELETONS, Hand, draw, draw_many, draw_strokes, scanned
 
-# Greek letters that are written like a digit would teach the network to doubt the digit.
-LIKE_DIGITS = ("delta", "epsilon", "zeta", "theta")
-CHARACTERS = tuple(name for name in SKELETONS if name not in DIGITS + LIKE_DIGITS)
-CHARACTERS += ("alpha", "beta", "gamma", "eta") * 2  # the commonest beside digits: more of them
+# Greek letters that are written like a digit would teach the network to doubt the digit: of all
+# these four are taken, the commonest beside digits, and more of them.
+GREEK = ("alpha", "beta", "gamma", "eta")
+OTHERS = tuple(name for name in SKELETONS if name not in DIGITS + ALPHABET)
+CHARACTERS = GREEK + OTHERS + 2 * GREEK
 SIDE = 64  # pixels
 
 

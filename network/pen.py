@@ -46,11 +46,9 @@ def _read_strokes(name):
 
 
 # See these files for what they mean.
-SKELETONS = (
-    _read_strokes("strokes_digits.txt")
-    | _read_strokes("strokes_letters.txt")
-    | _read_strokes("strokes_others.txt")
-)
+_OF_LETTERS = _read_strokes("strokes_letters.txt")
+SKELETONS = _read_strokes("strokes_digits.txt") | _OF_LETTERS | _read_strokes("strokes_others.txt")
+ALPHABET = tuple(_OF_LETTERS)  # alpha to omega
 
 # The colours of pens, RGB: black, two blues, red, pencil.
 PENS = ((30, 30, 35), (35, 45, 120), (20, 60, 90), (120, 30, 40), (90, 90, 95))
@@ -117,7 +115,7 @@ class Hand:
         return cls(
             taste=rng.random(),
             slant=rng.normal(0.12, 0.22),
-            aspect=np.exp(np.clip(rng.normal(0, 0.28), -0.5, 0.7)),
+            aspect=np.exp(np.clip(rng.normal(0, 0.28), -0.5, 0.6)),
             wobble=0.025 * swing * np.exp(rng.normal(0, 0.4)),
             pen=np.clip(0.125 * np.exp(rng.normal(0, 0.5)), 0.03, 0.34),
             swing=swing,
@@ -279,7 +277,7 @@ def scanned(ink, rng):
     """
     ink = np.float32(ink) / 255
     side = 64 if rng.random() < 0.5 else rng.integers(18, 40)
-    width = np.exp(rng.normal(0, 0.12))
+    width = np.exp(rng.normal(0, 0.16))
     if rng.random() < 0.3:
         x, y, w, h = cv2.boundingRect(np.uint8(ink > 0))
         ink = ink[y : y + h, x : x + w]
@@ -289,7 +287,7 @@ def scanned(ink, rng):
     size = max(8, round(w * scale * width)), max(8, round(h * scale))
     ink = cv2.resize(ink, size, interpolation=cv2.INTER_AREA)
     if rng.random() < 0.3:
-        ink = np.float32(ink > ink.max() / 2)
+        ink = np.float32(ink > ink.max() * rng.uniform(0.15, 0.6))
     return np.pad(ink, 2)
 
 
@@ -299,8 +297,8 @@ def shipped():
     Yields:
         The file's path below data/ and the picture, (H, W, 3) uint8 RGB.
     """
-    for digit in DIGITS:  # seed 8 draws ten that anyone would read
-        yield f"digits/{digit}.png", _page(digit, np.random.default_rng([8, int(digit)]))
+    for digit in DIGITS:  # seed 28 draws ten that anyone would read
+        yield f"digits/{digit}.png", _page(digit, np.random.default_rng([28, int(digit)]))
     sets = (
         (11, "greek_train", LETTERS[:3], 9),
         (12, "greek_extended", LETTERS, 30),

@@ -110,3 +110,27 @@ def report_transform(picture):
         lines.append(np.where((out >= 0) & (out < n) & (line >= 0), line, n))
     # What lies outside the picture is black, until inverted; one row and column stand for it.
     return 255 - np.pad(grey, (0, 1)).take(lines[0], 0, mode="clip").take(lines[1], 1, mode="clip")
+
+
+def whole_picture(picture):
+    """The whole of a picture, as Fashion-MNIST's are: (H, W, 3) uint8 → (28, 28), light on dark."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    if np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])) > 127:
+        grey = 255 - grey
+    height, width = grey.shape
+    square = np.zeros((max(height, width),) * 2, np.uint8)
+    top, left = (len(square) - height) // 2, (len(square) - width) // 2
+    square[top : top + height, left : left + width] = grey
+    return cv2.resize(square, (28, 28), interpolation=cv2.INTER_AREA)
+
+
+def transform_of(names, facts):
+    """How a picture becomes the 28×28 that a network learned to read.
+
+    Args:
+        names: of its classes.
+        facts: what its checkpoint says.
+    """
+    if "T-shirt" in names:  # clothes are no ink on paper
+        return whole_picture
+    return report_transform if facts.get("transform") == "report" else normalise

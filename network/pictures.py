@@ -110,16 +110,10 @@ def read_image(path):
         pass
     except Image.DecompressionBombError:
         raise Problem(f"{path} is too large; scale it down") from None
+    except Problem:
+        raise
     # Damaged bytes make decoders raise almost anything, and all of it means the same to the user.
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        MemoryError,
-        IndexError,
-        TypeError,
-    ) as error:
+    except Exception as error:
         if "truncated" in str(error).lower():
             raise Problem(f"{path} is cut off; copy or save it again") from None
     raise Problem(f"{path} is no image, or a damaged one; save it as PNG or JPEG")

@@ -11,7 +11,12 @@ import textwrap
 # Files need Agg alone, whatever backend the environment names; it may not be there.
 os.environ["MPLBACKEND"] = "Agg"
 
-import matplotlib
+try:
+    import matplotlib
+except UnicodeDecodeError as error:
+    raise ImportError(
+        f"matplotlib cannot read a file of settings, matplotlibrc ({error}); rename it"
+    ) from None
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -21,6 +26,7 @@ from network.files import whole_file
 
 BLUE, ORANGE, GREEN = "#2f6db5", "#d9762b", "#3a8f5b"
 RED, INK, GREY = "#c23b3b", "#22252b", "#8a9099"
+SURE = 0.9  # below this probability a caption tells the second guess, too
 SIGNED = "RdBu_r"  # negative blue, zero white, positive red
 matplotlib.rcdefaults()  # whatever a user's matplotlibrc asks for, TeX for one
 matplotlib.rcParams.update(
@@ -94,6 +100,18 @@ def image_grid(images, captions, columns, title):
     return figure
 
 
+def guesses(probabilities, names):
+    """The answer and its probability; where the network is not sure, the next best as well.
+
+    Args:
+        probabilities: (classes,).
+        names: of the classes.
+    """
+    (first, second), (best, next_best) = (row.tolist() for row in probabilities.topk(2))
+    answer = f"{names[best]} ({first:.1%})"
+    return answer if first >= SURE else f"{answer}\nor {names[next_best]} ({second:.1%})"
+
+
 def confusion(counts, class_names, title):
     """A confusion matrix: mistakes in colour, right answers as plain numbers.
 
@@ -122,7 +140,8 @@ def confusion(counts, class_names, title):
         if row == column:
             look = {"color": GREEN, "weight": "bold"}
         axis.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", **look)
-    axis.set_xticks(range(len(counts)), class_names)
+    turned = 45 if max(map(len, class_names)) > 7 else 0  # long names would overlap
+    axis.set_xticks(range(len(counts)), class_names, rotation=turned)
     axis.set_yticks(range(len(counts)), class_names)
     axis.tick_params(which="both", length=0)
     axis.set_xlabel("answer")

@@ -248,11 +248,11 @@ def _torch_load(path):
             return torch.load(path, map_location="cpu", weights_only=True)
     # Broken bytes make torch raise almost anything.
     except Exception as error:
-        found = re.search(r"GLOBAL ([\w.]+)", str(error))
+        found = re.search(r"(?:GLOBAL|Unsupported class) ([\w.]+)", str(error))
         if found:
             raise Problem(
-                f"{path} holds a Python object ({found[1]}), such as a whole model, and reading "
-                f"it could run code; {SAVE}"
+                f"{path} holds more than weights ({found[1]}; perhaps a whole model), and reading "
+                f"that could run code; {SAVE}"
             ) from None
         raise _damaged(path, error) from None
 
@@ -296,8 +296,9 @@ def find_state(content):
         for name, value in content.items()
         if str(name) != "n_averaged"  # of torch.optim.swa_utils.AveragedModel
     }
-    if values and all(map(torch.is_tensor, values.values())):
-        return values
+    tensors = {name: value for name, value in values.items() if torch.is_tensor(value)}
+    if len(tensors) == len(values) > 0 or len(tensors) > 4:  # an epoch's number may lie between
+        return tensors
     inner = [content[key] for key in KEYS if isinstance(content.get(key), dict)]
     return next(filter(None, map(find_state, inner)), None)
 
@@ -310,6 +311,8 @@ def _renamed(state):
     """The tensors under `MyNetwork`'s names, if order and shapes fit in one way only, else None."""
     matrices = {name: value for name, value in state.items() if value.ndim > 1}
     rest = [value for name, value in state.items() if name not in matrices]
+    # Convolutions first; apart from that the order stays.
+    matrices = dict(sorted(matrices.items(), key=lambda item: -item[1].ndim))
     if len(state) != 8 or [value.ndim for value in matrices.values()] != [4, 4, 2, 2]:
         return None
     # A bias has its layer's name; in a list, it comes in its layer's place.

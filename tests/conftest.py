@@ -9,8 +9,10 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from network import pen
 
@@ -66,6 +68,13 @@ def script(monkeypatch, capfd):
         return subprocess.CompletedProcess(name, ended.value.code or 0, output.out, output.err)
 
     return run
+
+
+@pytest.fixture
+def quick_figures(monkeypatch):
+    """Figures are made but not painted, which takes most of a program's time."""
+    blank = cv2.imencode(".png", np.zeros((9, 9), np.uint8))[1].tobytes()
+    monkeypatch.setattr(Figure, "savefig", lambda self, file, **options: file.write(blank))
 
 
 @pytest.fixture

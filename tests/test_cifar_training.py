@@ -82,10 +82,13 @@ def test_torchvisions_files_are_read(tmp_path, monkeypatch):
     assert pictures.load_cifar10(tmp_path, train=False).images.unique().tolist() == [5]
 
 
-def test_a_download_tells_its_size_before(tmp_path, offline, capsys):
-    with pytest.raises(Problem, match="CIFAR10 is not in"):
-        pictures.load_cifar10(tmp_path, train=True)
-    assert "downloading CIFAR10, 170 MB, to" in capsys.readouterr().err
+def test_a_download_tells_its_size_before(tmp_path, offline, script):
+    folders = ["--models-dir", tmp_path, "--figures-dir", tmp_path, "--data-dir", tmp_path]
+    done = script("resnet_filters.py", "--train", *folders)
+    assert done.returncode == 2
+    told, problem = done.stderr.splitlines()
+    assert told.startswith("downloading CIFAR10, 170 MB, to")
+    assert problem.startswith("resnet_filters.py: error: CIFAR10 is not in")
 
 
 def test_folders_of_pictures(folder):
@@ -196,7 +199,7 @@ def test_cifar_is_the_default(tiny, tmp_path, monkeypatch):
         learn, "load_cifar10", lambda data_dir, train: pictures.load_folder(data_dir)[not train]
     )
     data_dir = write_pictures(tmp_path / "cifar", classes=10, each=4)
-    chosen = options("cifar10", tmp_path, data_dir=data_dir, epochs=1)
+    chosen = options(True, tmp_path, data_dir=data_dir, epochs=1)
     first, whole = learn.learn_first_layer(chosen, CPU)
     assert (first.name, whole.name) == (SHIPPED, "resnet18_cifar10.pth")
     assert torch.load(first, weights_only=True)["dataset"] == "CIFAR-10"

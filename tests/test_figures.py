@@ -9,7 +9,7 @@ import pytest
 import torch
 from matplotlib.text import Text
 
-from network import photos, plots
+from network import pictures, plots
 from network.digits import figures
 from network.files import Problem
 from network.model import MyNetwork, network_input
@@ -141,10 +141,10 @@ def test_confusion(names):
 @pytest.mark.parametrize("count", [1, 2, 10, 30])
 def test_pictures_as_seen(count):
     sizes = itertools.cycle([(40, 400, 3), (4000, 3000, 3), (28, 28, 3)])
-    pictures = [np.full(next(sizes), 200, np.uint8) for _ in range(count)]
+    given = [np.full(next(sizes), 200, np.uint8) for _ in range(count)]
     captions = ["7 (100.0%)", "4 (51.0%)\nor 9 (48.9%), true 9"] * 15
     figure = plots.pictures_as_seen(
-        [photos.thumbnail(picture) for picture in pictures],
+        [pictures.thumbnail(picture) for picture in given],
         GREY[[0] * count],
         captions[:count],
         [plots.INK] * count,
@@ -155,9 +155,9 @@ def test_pictures_as_seen(count):
 
 
 def test_thumbnails_keep_their_aspect():
-    assert photos.thumbnail(np.zeros((4000, 2000, 3), np.uint8)).shape == (200, 100, 3)
-    assert photos.thumbnail(np.zeros((4000, 3, 3), np.uint8)).shape == (200, 1, 3)
-    assert photos.thumbnail(np.zeros((20, 30, 3), np.uint8)).shape == (20, 30, 3)
+    assert pictures.thumbnail(np.zeros((4000, 2000, 3), np.uint8)).shape == (200, 100, 3)
+    assert pictures.thumbnail(np.zeros((4000, 3, 3), np.uint8)).shape == (200, 1, 3)
+    assert pictures.thumbnail(np.zeros((20, 30, 3), np.uint8)).shape == (20, 30, 3)
 
 
 def test_save_writes_a_png_and_makes_the_folder(tmp_path):

@@ -145,6 +145,7 @@ def test_kinds():
         ]
     )
     tuning = gratings.measure(filters)
+    assert tuning.sobel[0] > 0.8 > 0.1 > tuning.sobel[2]  # an edge, a blob
     expected = [ORIENTED, ORIENTED_COLOUR, UNORIENTED, BLOB, NOTHING, NOTHING, NOTHING]
     np.testing.assert_array_equal(tuning.kind, expected)
     for name in ("weight", "grey", "one_colour", "frequency", "crosswise", "form"):

@@ -81,7 +81,7 @@ def test_three_letters(greek, weights, tmp_path):
     assert total == 18 and right >= 17
     assert "27 training letters, " in done.stdout and "18 test letters, " in done.stdout
     assert done.stdout.count("(drawn by network/pen.py)") == 2
-    assert "300 more of each letter are drawn by network/pen.py" in done.stdout
+    assert "600 more of each letter are drawn by network/pen.py" in done.stdout
     assert done.stderr.startswith("left out of ")
     assert done.stderr.endswith("not learned: delta, epsilon, zeta, eta, theta\n")
     assert "(fc2): Linear(in_features=50, out_features=3, bias=True)" in done.stdout

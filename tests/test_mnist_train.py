@@ -80,7 +80,7 @@ def test_the_default_learns_drawn_digits_as_well(train, tmp_path, monkeypatch):
     assert len(facts["history"]["batch_losses"]) == 2 * 4  # of 256 images
     assert 0 < facts["doubt_limit"] < math.log(10)
     done = train("--epochs", 1, "--recipe", "report", dataset="auto")
-    assert "drawn" not in done.stdout
+    assert "drawn by" not in done.stdout
     facts = load_network(tmp_path / "models" / "mnist_network.pth")[1]
     assert facts["dataset"] == "MNIST" and facts["doubt_limit"] is None
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from network import nodigits, pen, photos
+from network.pictures import read_image
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 CHARACTERS = pen.DIGITS + pen.LETTERS
@@ -142,8 +143,10 @@ def test_a_photograph_can_be_read_back():
         assert ink_tone < paper_tone - 40 and paper_tone > 110
         assert picture[ink == 0].std() > 2, "paper is not one flat tone"
         clean, read = photos.fit(np.float32(ink / 255)), photos.normalise(picture)
-        likeness.append(np.corrcoef(clean.ravel(), read.ravel())[0, 1])
-    assert np.median(likeness) > 0.95 and np.mean(np.array(likeness) > 0.8) > 0.95
+        # A pixel to the side is no other character.
+        clean = cv2.copyMakeBorder(clean, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+        likeness.append(cv2.matchTemplate(clean, read, cv2.TM_CCOEFF_NORMED).max())
+    assert np.median(likeness) > 0.98 and np.mean(np.array(likeness) > 0.9) > 0.95
 
 
 def test_the_shipped_pictures_are_what_the_pen_draws():
@@ -188,7 +191,7 @@ def test_main_writes_the_shipped_pictures(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(pen, "shipped", lambda: iter(pictures))
     pen.main(SimpleNamespace(folder=tmp_path))
     for name, picture in pictures:
-        assert np.array_equal(pictures.read_image(tmp_path / name), picture)
+        assert np.array_equal(read_image(tmp_path / name), picture)
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 

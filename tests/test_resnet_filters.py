@@ -158,9 +158,9 @@ def test_all_at_once(look, picture, tmp_path):
     numbers = {name: [int(n) for n in re.findall(r"(\d+) \(", cells)] for name, _, cells in counts}
     assert numbers["this layer"] == [24, 8, 16, 8, 8]
     assert numbers["random"] == [0, 0, 0, 0, 30]
-    (findings,) = re.findall(r"^findings: (.*)$", done.stdout, re.M)
-    assert findings.startswith("40 of 64 filters are oriented or colour blobs (62%)")
-    assert "; 8 of the 16 in colour prefer flat light; " in findings
+    findings = done.stdout.partition("\nfindings:\n")[2].splitlines()
+    assert findings[0].startswith("  40 of 64 filters are oriented or colour blobs (62%)")
+    assert "  8 of the 16 in colour prefer flat light" in findings
     of = "resnet18_cifar10"
     names = [f"ext1_filters_{of}", f"ext1_analysis_{of}"]
     names += [f"ext1_image_{of}_mine", f"ext1_responses_{of}_mine"]
@@ -471,7 +471,7 @@ def test_a_layer_of_nothing(look, models_dir, picture, tmp_path):
     save_first_layer(models_dir / layers.SHIPPED, **{"conv1.weight": torch.zeros(layers.SHAPE)})
     done = look("--weights", "cifar10", "--image", picture)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"^findings: 0 of 64 filters", done.stdout, re.M)
+    assert "\nfindings:\n  0 of 64 filters" in done.stdout
 
 
 def test_options(look, script):

@@ -1,4 +1,4 @@
-"""Tasks 1.B and 1.C: the network as a diagram, and how its training went."""
+"""Task 1: the network as a diagram, how its training went, and what it recognises."""
 
 import math
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
+from network import plots
 from network.plots import BLUE, GREY, ORANGE
 
 SHEET = 0.55  # from one feature map of a stack to the next, sideways and upwards
@@ -228,3 +229,60 @@ def loss_curves(batch_losses, batch_size, images, tests, title):
     for handle in axis.legend(loc="upper right").legend_handles:
         handle.set_alpha(1)
     return figure
+
+
+def test_results(probabilities, test):
+    """The figures of a test: the first nine images, the confusion matrix, the worst mistakes.
+
+    Args:
+        probabilities: (N, classes).
+        test: the `Labelled` images that these are of.
+
+    Returns:
+        A dict of name to figure.
+    """
+    names = test.class_names
+    answers = probabilities.argmax(1)
+    mistakes = (answers != test.labels).nonzero().flatten()
+    worst = mistakes[probabilities[mistakes].amax(1).argsort(descending=True)][:24]
+    counts = torch.zeros(len(names), len(names), dtype=torch.int64)
+    counts.index_put_((test.labels, answers), torch.tensor(1), accumulate=True)
+    total = f"{len(mistakes)} mistakes in {len(answers):,} test images of {test.dataset}"
+    return {
+        "1e_predictions": plots.image_grid(
+            test.images[:9],
+            [plots.guesses(row, names) for row in probabilities[:9]],
+            3,
+            f"The first nine test images of {test.dataset} as the network reads them",
+        ),
+        "1e_confusion": plots.confusion(counts, names, total),
+        "1e_mistakes": plots.image_grid(
+            test.images[worst],
+            [
+                f"{names[label]} read as {names[row.argmax()]}\n{row.max():.0%} sure"
+                for row, label in zip(probabilities[worst], test.labels[worst], strict=True)
+            ],
+            6,
+            f"{len(worst)} most confident of the {total}",
+        ),
+    }
+
+
+def recognised(pairs, names, title):
+    """Pictures as given and as the network sees them, right answers in green, mistakes in red.
+
+    Args:
+        pairs: of each an `Answer`, the picture (H, W, 3), what the network sees of it (28, 28) and
+            its probabilities (classes,).
+        names: of the classes.
+        title: of the figure.
+    """
+    captions, colours = [], []
+    for answer, _, _, probabilities in pairs:
+        caption, colour = plots.guesses(probabilities, names), plots.GREEN
+        if answer.is_mistake:
+            caption, colour = caption + answer.truth(names), plots.RED
+        captions.append(caption)
+        colours.append(plots.INK if answer.label is None else colour)
+    pictures, images = [pair[1] for pair in pairs], [pair[2] for pair in pairs]
+    return plots.pictures_as_seen(pictures, images, captions, colours, title)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from network.filters.operators import smoothness
+from network.filters.operators import smoothness, sobel_fit
 
 # What a filter must have to be of a kind; set before any learned filter was looked at. One half
 # each: more of it than of all else together.
@@ -52,6 +52,7 @@ class Tuning:
     frequency: np.ndarray  # of that grating, in cycles per pixel; 0: flat
     bandwidth: np.ndarray  # full width at half of the best answer, in octaves; nan: no such width
     crosswise: np.ndarray  # what it answers to that grating turned by 90°, as a share; flat: 1
+    sobel: np.ndarray  # share of the pattern's energy around its mean that the Sobel pair holds
     gabors: Gabors  # of the pattern
     form: np.ndarray  # share of the whole filter's energy that colour times Gabor explains
     kind: np.ndarray  # index into KINDS
@@ -72,8 +73,18 @@ def measure(filters):
     kind = np.where(crosswise <= CROSSWISE, 0, 2) + (grey < GREY)
     kind[(form < FORM) | (weight < WEAK)] = KINDS.index("nothing")
     return Tuning(
-        *(weight, grey, colour, one_colour, angle, frequency, bandwidth, crosswise),
-        *(gabors, form, kind),
+        weight=weight,
+        grey=grey,
+        colour=colour,
+        one_colour=one_colour,
+        angle=angle,
+        frequency=frequency,
+        bandwidth=bandwidth,
+        crosswise=crosswise,
+        sobel=sobel_fit(patterns)[0],
+        gabors=gabors,
+        form=form,
+        kind=kind,
     )
 
 
@@ -206,8 +217,14 @@ def gabor_functions(parameters, size):
     by_u = 2 * np.pi * frequency * slope - values * u / along**2
     by_v = -values * v / across**2
     derivatives = (
-        *(sin * by_v - cos * by_u, -sin * by_u - cos * by_v, v * by_u - u * by_v, turn * slope),
-        *(values * u**2 / along**3, values * v**2 / across**3, cosine, sine),
+        sin * by_v - cos * by_u,  # by x
+        -sin * by_u - cos * by_v,  # by y
+        v * by_u - u * by_v,  # by the angle
+        turn * slope,  # by the frequency
+        values * u**2 / along**3,
+        values * v**2 / across**3,
+        cosine,
+        sine,
     )
     return values, np.stack(derivatives, 2)
 

@@ -14,16 +14,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from network import pen
 from network.cli import HOME, notice, short
 from network.files import Problem
-from network.photos import NoInk, normalise, read_character
+from network.pen import ALPHABET
+from network.photos import NoInk, fit, normalise, read_character
 from network.pictures import SUFFIXES, image_files, thumbnail
 
-SYMBOLS = {  # "α": "alpha", and so on; Unicode spells one of them lamda
-    symbol: unicodedata.name(symbol).split()[-1].lower().replace("lamda", "lambda")
-    for symbol in "αβγδεζηθικλμνξοπρστυφχψω"
-}
-ALPHABET = tuple(SYMBOLS.values())
+SYMBOLS = dict(zip("αβγδεζηθικλμνξοπρστυφχψω", ALPHABET, strict=True))
 THUMBNAIL = 64  # longest side, in pixels, at which pictures are kept for the figures
 
 
@@ -192,7 +190,27 @@ def read_letters(files, names, transform=normalise):
     )
 
 
+def draw_letters(names, count, seed):
+    """Letters drawn by the pen, each by another hand: `Letters` of `count` pictures of each.
+
+    Args:
+        names: of letters that the pen knows (`pen.ALPHABET`).
+        count: of each letter.
+        seed: the same seed draws the same pictures.
+    """
+    rng = np.random.default_rng(seed)
+    inks = [pen.draw(name, rng) for name in names for _ in range(count)]  # white on black
+    return Letters(
+        tuple(names),
+        [Path(f"{name}, drawn ({number})") for name in names for number in range(1, count + 1)],
+        [np.repeat(255 - ink[..., None], 3, axis=2) for ink in inks],
+        torch.from_numpy(np.stack([fit(ink / np.float32(255)) for ink in inks])),
+        torch.arange(len(names)).repeat_interleave(count),
+        torch.zeros(len(names), dtype=torch.int64),
+    )
+
+
 def are_drawn(folder):
-    """Whether a folder's letters are those that ship: drawn by `network/pen.py`, not written."""
+    """Whether letters are drawn by `network/pen.py`, not written: those that ship, or no folder."""
     shipped = [HOME / "data" / name for name in ("greek_train", "greek_extended", "greek_test")]
-    return Path(folder).resolve() in [path.resolve() for path in shipped]
+    return not folder or Path(folder).resolve() in [path.resolve() for path in shipped]

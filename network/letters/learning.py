@@ -2,25 +2,22 @@
 
 import dataclasses
 
-import numpy as np
 import torch
 from torch import nn
 
-from network import pen
 from network.model import network_input
-from network.photos import fit
 from network.training import REPORT, random_affine, train
 
 # The report's plain SGD: AdamW gives features that are seldom active as much weight as others, and
 # read letters of other hands worse. Few epochs, for the same reason.
 FROZEN = dataclasses.replace(
-    REPORT, epochs=10, batch_size=32, learning_rate=2, momentum=0.9, one_cycle=True
+    REPORT, epochs=10, batch_size=64, learning_rate=2, momentum=0.9, one_cycle=True
 )
 UNFROZEN = dataclasses.replace(
     FROZEN, epochs=5, optimizer="adamw", learning_rate=1e-3, augment=True
 )
-DRAWN = 300  # of each letter, drawn at each run beside those that ship
-EXAMPLES = 8000  # letters and distorted copies of them, about, from which the last layer learns
+DRAWN = 600  # of each letter, drawn at each run beside those that ship
+EXAMPLES = 8000  # letters with distorted copies of them, at least, from which the layer learns
 COPIES = 3  # of each letter at least
 DISTORTION = 1.3  # of the copies, in the measure of `random_affine`
 
@@ -33,22 +30,6 @@ def replace_last_layer(network, classes):
     nn.init.zeros_(fresh.weight)
     nn.init.zeros_(fresh.bias)
     network.fc2 = fresh.to(network.fc1.weight.device)
-
-
-def draw_letters(names, count, seed):
-    """Letters drawn by the pen, each by another hand, like `pen.drawn_digits`.
-
-    Args:
-        names: of letters that the pen knows (`pen.SKELETONS`).
-        count: of each letter.
-        seed: the same seed draws the same images.
-
-    Returns:
-        images (N, 28, 28) uint8, white on black; labels (N,) int64, in the order of the names.
-    """
-    rng = np.random.default_rng(seed)
-    images = [fit(pen.draw(name, rng) / np.float32(255)) for name in names for _ in range(count)]
-    return torch.from_numpy(np.stack(images)), torch.arange(len(names)).repeat_interleave(count)
 
 
 @torch.no_grad()

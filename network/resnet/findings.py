@@ -1,8 +1,9 @@
-"""What the numbers say of a first layer: tables and one line, beside chance and digits' filters."""
+"""What the numbers say of a first layer, beside chance and beside the digit network's filters."""
 
 import numpy as np
 
 from network.filters import gratings
+from network.filters.operators import EDGE_SHARE
 
 LAYER, ALIKE, RANDOM = "this layer", "random,\nas smooth", "random"
 DIGITS, DIGITS_ALIKE, DIGITS_RANDOM = "digit network", "5×5 random,\nas smooth", "5×5 random"
@@ -104,7 +105,7 @@ def print_counts(rows):
 
 
 def print_findings(rows):
-    """One line of what the numbers say."""
+    """What the numbers say, a line each."""
     tuning = rows[LAYER]
     share = {label: np.isin(row.kind, INTERESTING).mean() for label, row in rows.items()}
     found = [
@@ -128,11 +129,17 @@ def print_findings(rows):
         f"one colour times one Gabor makes up {np.median(tuning.form):.0%} of a filter, of chance "
         f"as smooth {np.median(rows[ALIKE].form):.0%}"
     )
+    edges = {label: (row.sobel >= EDGE_SHARE).mean() for label, row in rows.items()}
+    found.append(
+        f"{np.sum(tuning.sobel >= EDGE_SHARE)} of {len(tuning.kind)} are edge detectors as in task "
+        f"2, {EDGE_SHARE:.0%} Sobel or more ({edges[LAYER]:.0%}), of chance as smooth "
+        f"{edges[ALIKE]:.0%}"
+    )
     weak = np.sum(tuning.weight < 0.5)
-    found.append(f"{weak} filters have less than half of the average weight")
+    found.append(f"{weak} filters have less than half of the mean weight")
     if DIGITS in rows:
         found.append(
             f"of the digit network's filters {share[DIGITS]:.0%} are oriented, of chance as smooth "
             f"{share[DIGITS_ALIKE]:.0%}"
         )
-    print(f"\nfindings: {'; '.join(found)}")
+    print("\nfindings:", *found, sep="\n  ")

@@ -25,6 +25,7 @@ MODELS = "resnet18", "resnet34", "resnet50", "resnet101", "resnet152"
 REPORTS = "resnet50"  # the report's choice
 SHIPPED = "resnet_cifar10_conv1.pth"  # in the folder of models; see network/resnet/learn.py
 SHAPE = (64, 3, 7, 7)  # of conv1
+TRACKED = "num_batches_tracked"  # a number that batch normalisation keeps beside its weights
 # Mean and standard deviation of ImageNet's red, green and blue, on a scale of 0 to 1.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -131,7 +132,14 @@ def read_first_layer(path, model, learned=None):
         fits = [name] if name in MODELS and _shapes(weights) == {"conv1.weight": SHAPE} else []
     else:
         weights = find_state(content) or {}
-        fits = [name for name in MODELS if _shapes(weights) == _shapes(empty(name).state_dict())]
+        known = {name: _shapes(empty(name).state_dict()) for name in MODELS}
+        fits = [name for name in MODELS if _shapes(weights) == known[name]]
+        if not fits:  # other names, perhaps, for the same layers
+            named = {name: _renamed(weights, known[name]) for name in MODELS}
+            fits = [name for name in MODELS if _shapes(named[name]) == known[name]]
+            if fits:
+                notice(f"{path}: layers of other names, known by their order and shapes")
+                weights = named[fits[0]]
     if not fits:
         raise Problem(f"{path} holds no weights of a ResNet; choose some of {', '.join(MODELS)}")
     if model not in (None, *fits):
@@ -176,12 +184,18 @@ def file_word(name):
     return re.sub(r"\W", "", name).lower() or "own"
 
 
+def _renamed(weights, names):
+    """The weights under other names, one after the other, as far as there are as many."""
+    counted = [value for name, value in weights.items() if not name.endswith(TRACKED)]
+    return dict(zip(names, counted, strict=True)) if len(counted) == len(names) else {}
+
+
 def _shapes(state):
     """The shapes in a state_dict by name, but for the number of classes, which may be any."""
     return {
         name: tuple(value.shape)[1 if name.startswith("fc.") else 0 :]
         for name, value in state.items()
-        if not name.endswith("num_batches_tracked")  # which older files lack
+        if not name.endswith(TRACKED)  # which older files lack
     }
 
 

@@ -25,7 +25,6 @@ RECIPE = Recipe(
     epochs=12,
     batch_size=128,
     learning_rate=0.1,
-    weight_decay=5e-4,
     warm_up=0.15,
     curriculum=False,
     average=False,
@@ -42,7 +41,8 @@ def learn_first_layer(options, device):
     """Trains a ResNet on CIFAR-10 or a folder of pictures, tells how good it is, and saves it.
 
     Args:
-        options: of the program: what to train on (`train`), `model`, `epochs`, folders and `seed`.
+        options: of the program: `train` (a folder, or True for CIFAR-10), `model`, `epochs`,
+            `seed`, `models_dir` and `data_dir`.
         device: of torch.
 
     Returns:
@@ -56,7 +56,7 @@ def learn_first_layer(options, device):
     require_writable(options.models_dir)
     model = options.model or "resnet18"
     recipe = dataclasses.replace(RECIPE, epochs=options.epochs or RECIPE.epochs)
-    if options.train == "cifar10":
+    if options.train is True:
         dataset, file_name = "CIFAR-10", SHIPPED
         training, test = (load_cifar10(options.data_dir, train) for train in (True, False))
     else:
@@ -241,7 +241,7 @@ def read_unfinished(path, settings):
 def has_bfloat16(device):
     """Whether the device computes bfloat16 itself; elsewhere that would be slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
         can = getattr(torch.cpu, "get_capabilities", dict)()
         return bool(can.get("avx512_bf16") or can.get("amx_bf16"))

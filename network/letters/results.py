@@ -1,0 +1,95 @@
+"""What greek_network.py prints of letters: how they are learned and how they are read."""
+
+import dataclasses
+import sys
+
+import torch
+from tqdm import tqdm
+
+from network.cli import short
+from network.training import evaluate, measures
+
+
+def print_counts(part, letters, where):
+    """Prints how many pictures of which letters there are, and where they come from."""
+    counts = zip(letters.names, letters.counts, strict=True)
+    listed = ", ".join(f"{name} {count}" for name, count in counts if count)
+    print(f"{len(letters.labels)} {part} letters, {where}: {listed}", flush=True)
+
+
+def print_neighbours(points, labels, where):
+    """Prints how many points (N, F) have one of their own label (N,) next to them."""
+    distances = torch.cdist(points, points).fill_diagonal_(float("inf"))
+    alike = labels[distances.argmin(1)] == labels
+    share = f"{alike.sum()} of {len(alike)}"
+    print(f"in {where}, the nearest other letter is of the same kind for {share}")
+
+
+def follow(training, network, letters, test, before=0):
+    """Runs a training and prints accuracy by epoch; returns a dict for each epoch.
+
+    Args:
+        training: a generator such as `train` returns.
+        network: what it trains.
+        letters, test: `Letters` on which it is evaluated, as they are.
+        before: epochs that went before.
+    """
+    device = network.fc1.weight.device
+    history = []
+    for epoch in training:
+        epoch = dataclasses.replace(epoch, number=before + epoch.number)
+        parts = [
+            evaluate(network, part.images.to(device), part.labels.to(device))
+            for part in (letters, test)
+        ]
+        known = measures(epoch, parts[0], parts[1])
+        line = (
+            f"epoch {epoch.number:2}: training accuracy {known['train_accuracy']:7.2%}, "
+            f"loss {known['train_loss']:.3f}; test accuracy {known['test_accuracy']:7.2%}, "
+            f"loss {known['test_loss']:.3f}"
+        )
+        tqdm.write(line, file=sys.stdout)  # goes above the progress bar
+        history.append(known)
+    return history
+
+
+def print_first_right(epochs):
+    """Prints from which epoch on all training letters are read right."""
+    wrong = [epoch["epoch"] for epoch in epochs if epoch["train_accuracy"] < 1]
+    first = 1 + max(wrong, default=0)
+    if first <= len(epochs):
+        print(f"all training letters stay right from epoch {first} on")
+    else:
+        print(f"not all training letters are right after {len(epochs)} epochs")
+
+
+def print_accuracy(letters, probabilities):
+    """Prints the share of right answers, in all and by letter, and which letters are misread.
+
+    Args:
+        letters: `Letters`.
+        probabilities: (N, classes).
+
+    Returns:
+        The share, 0 to 1, and how often each letter (row) was read as each (column): (classes,
+        classes) int64.
+    """
+    names, answers = letters.names, probabilities.argmax(1)
+    counts = torch.zeros(len(names), len(names), dtype=torch.int64)
+    counts.index_put_((letters.labels, answers), torch.tensor(1), accumulate=True)
+    totals = letters.counts + letters.no_ink  # no answer is not right
+    right, total = int(counts.trace()), int(totals.sum())
+    print(f"accuracy: {right}/{total} = {right / total:.2%}")
+    for name, correct, of in zip(names, counts.diagonal(), totals, strict=True):
+        if of:
+            print(f"  {name}: {correct}/{of} = {correct / of:.2%}")
+    mistakes = (answers != letters.labels).nonzero().flatten().tolist()
+    if mistakes:
+        print("misread:")
+    for index in mistakes:
+        answer, label = int(answers[index]), int(letters.labels[index])
+        print(
+            f"  {short(letters.files[index])}: {names[answer]} "
+            f"({probabilities[index, answer]:.1%}), true {names[label]}"
+        )
+    return right / total, counts
