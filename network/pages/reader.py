@@ -31,7 +31,7 @@ from network.training import predict
 
 GLANCE = 1000  # pixels, the longer side at which `count_at_a_glance` looks
 LARGE = 0.25  # of the picture's longer side: characters of that size have wide strokes
-LIKELY = 0.5  # below this probability a mark is perhaps no digit
+LIKELY = 0.4  # below this probability a mark in a row of digits is perhaps no digit
 
 
 @dataclass
@@ -63,8 +63,8 @@ def read_page(picture, network, device, turn=None, doubt_limit=None):
         picture: (H, W, 3) uint8 RGB.
         network: the digit network, on `device`.
         turn: degrees clockwise by which the picture is turned first; as reads best, by default.
-        doubt_limit: the entropy, in nats, above which a mark is perhaps no digit, as weights of
-            mnist_train.py have it; without, a digit's probability below `LIKELY` says so.
+        doubt_limit: the entropy, in nats, above which a character by itself is perhaps no digit,
+            as weights of mnist_train.py have it. In a row of digits more is taken for a digit.
 
     Returns:
         A `Reading`; its rows are empty where there is nothing that could be a digit.
@@ -96,20 +96,20 @@ def read_dark_ink(picture, classify, turn, doubt_limit):
     groups = join(pieces, tall, classify)
     whole = hull_of_each(pieces.box, groups)
     boxes, probability = part([own_ink(pieces, g) for g in groups], whole, tall, classify)
-    doubt = probability.max(1) < LIKELY
-    if doubt_limit:
-        doubt = -(probability * np.log(probability.clip(1e-9))).sum(1) > doubt_limit
     # Dots, dashes and commas are passed over.
-    kept = ~doubt | (boxes[:, 3] - boxes[:, 1] > 0.4 * tall)
-    boxes, probability, doubt = boxes[kept], probability[kept], doubt[kept]
-    answers = np.where(doubt, "?", probability.argmax(1).astype(str))
+    kept = (probability.max(1) >= LIKELY) | (boxes[:, 3] - boxes[:, 1] > 0.4 * tall)
+    boxes, probability = boxes[kept], probability[kept]
+    answers = np.where(probability.max(1) < LIKELY, "?", probability.argmax(1).astype(str))
+    doubt = answers == "?"
+    if doubt_limit:
+        doubt |= -(probability * np.log(probability.clip(1e-9))).sum(1) > doubt_limit
 
     turned_back = turn_boxes(boxes, pieces.ink.shape, (360 - turn) % 360)
     given = boxes_in_picture(turned_back, back, picture.shape[:2])
     rows, texts = [], []
     for row in find_rows(boxes, tall):
         first = first_of_numbers(boxes[row], tall)
-        marks = words_doubted(answers[row], first)
+        marks = words_doubted(answers[row], doubt[row], first)
         sure = probability[row].max(1)
         texts.append("".join(np.where(first, " ", "").astype(object) + marks))
         values = zip(marks.tolist(), sure.tolist(), given[row].tolist(), strict=True)
