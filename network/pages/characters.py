@@ -271,7 +271,8 @@ def ways_to_cut(ink, box, probability, tall, usual):
     most = 2.2 if probability < 0.9 else 1.2 * (w > h > 0.6 * tall)
     if not most:
         return []
-    if w > max(1.4 * usual, 0.6 * tall, 0.7 * h):
+    shape = 0.7 if probability < 0.5 else 0.9
+    if w > max(1.4 * usual, 0.6 * tall, shape * h):
         return cut(ink, box, tall, most)
     if h > 1.6 * tall:  # one above the other
         ways = cut(np.ascontiguousarray(ink.T), box[[1, 0, 3, 2]], tall, most)

@@ -62,12 +62,13 @@ def first_of_numbers(boxes, tall):
     return np.concatenate([[False], wide])
 
 
-def words_doubted(answers, first):
-    """A row's answers, (n,) of digits or ?, with all of a word doubted where much of it is.
+def words_doubted(answers, doubt, first):
+    """A row's answers, (n,) of digits or ?, with ? for all of a word.
 
-    `first` is as from `first_of_numbers`: some letters look like digits, but not by themselves.
+    A word is three marks or more without a gap (`first` is as from `first_of_numbers`) of which
+    many would be doubted, (n,) bool, by themselves. Some letters look like digits.
     """
     number = first.cumsum()
-    marks, doubts = np.bincount(number), np.bincount(number, answers == "?")
+    marks, doubts = np.bincount(number), np.bincount(number, doubt)
     word = (marks > 2) & (doubts >= 0.4 * marks)
     return np.where(word[number], "?", answers)
