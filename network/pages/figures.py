@@ -65,7 +65,8 @@ def draw_page(picture, reading):
         middles = boxes[:, :2] + boxes[:, 2:] // 2
         cv2.polylines(canvas, [middles], False, GREEN, 1, cv2.LINE_AA)
         for character, (x, y, w, h) in zip(row, boxes.tolist(), strict=True):
-            colour = BLUE if character.probability >= SURE else RED
+            sure = character.answer != "?" and character.probability >= SURE
+            colour = BLUE if sure else RED
             cv2.rectangle(canvas, (x, y), (x + w, y + h), colour, 1)
             place = int(x + (w - 0.7 * height) / 2), int(y - 0.15 * height)
             thick = max(1, int(height / 9))
