@@ -84,10 +84,14 @@ def draw_page(rng, kind="plain", digit=None, size=(1000, 1400), rows=None, easy=
 
 
 def _hand(rng):
-    """One writer: a function that draws a digit."""
+    """One writer who takes some care: a function that draws a digit."""
     hand = pen.Hand.any(rng)
     hand = replace(
-        hand, aspect=hand.aspect**0.6, wobble=0.7 * hand.wobble, pen=rng.uniform(0.06, 0.15)
+        hand,
+        slant=float(np.clip(hand.slant, -0.1, 0.35)),
+        aspect=hand.aspect**0.6,
+        wobble=0.5 * hand.wobble,
+        pen=rng.uniform(0.06, 0.15),
     )
 
     def digit(value, rng):

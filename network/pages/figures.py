@@ -10,7 +10,7 @@ SURE = 0.9  # characters read with less probability are shown in another colour
 BLUE, RED, GREEN = (20, 80, 200), (215, 30, 30), (50, 170, 90)
 SIDES = 1200, 2200  # pixels, the least and the most of the figure's longer side
 READABLE = 30  # pixels, the height of a character for which the figure is made large enough
-COLOURS = 48  # of the PNG: more only store the paper's grain
+COLOURS = 32  # of the PNG: more only store the paper's grain
 
 
 def free_path(folder, picture_path, taken):
