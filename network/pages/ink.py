@@ -80,7 +80,14 @@ def sheet_in(paper, picture):
         return np.ones_like(sheet)
     _, label, _, _ = cv2.connectedComponentsWithStats(1 - sheet, connectivity=4)
     rim = np.concatenate([label[0], label[-1], label[:, 0], label[:, -1]])
-    return 1 - np.uint8(np.isin(label, rim[rim > 0]))
+    beyond = np.zeros_like(sheet)
+    for k in np.unique(rim[rim > 0]):
+        part = np.uint8(label == k)
+        beside = cv2.dilate(part, np.ones((15, 15), np.uint8)) & sheet
+        ratio = paper[part > 0].mean(0) / np.maximum(paper[beside > 0].mean(0), 1)
+        if np.abs(ratio - 1).max() > 0.1:  # not just dense writing at the sheet's edge
+            beyond |= part
+    return 1 - beyond
 
 
 def long_parts(mask):
@@ -143,8 +150,8 @@ def lines_in(mask, length):
 
     Where a stroke crosses a line the mask is thick, and is no part of it.
     """
-    # Lines may bend a little: look at three rows at once.
-    filled = cv2.dilate(mask, np.ones((5, 1), np.uint8))
+    # Lines may bend a little, and those of a page seen from aside lean apart.
+    filled = cv2.dilate(mask, np.ones((9, 1), np.uint8))
     run = cv2.boxFilter(filled, cv2.CV_32F, (length, 1), borderType=cv2.BORDER_CONSTANT)
     core = np.uint8(run > 0.93)
     if not core.any():

@@ -30,7 +30,8 @@ from network.pages.rows import find_rows, first_of_numbers, words_doubted
 from network.training import predict
 
 GLANCE = 1000  # pixels, the longer side at which `count_at_a_glance` looks
-LIKELY = 0.5  # below this probability a mark is perhaps no digit
+LARGE = 0.25  # of the picture's longer side: characters of that size have wide strokes
+LIKELY = 0.4  # below this probability a mark in a row of digits is perhaps no digit
 
 
 @dataclass
@@ -62,8 +63,8 @@ def read_page(picture, network, device, turn=None, doubt_limit=None):
         picture: (H, W, 3) uint8 RGB.
         network: the digit network, on `device`.
         turn: degrees clockwise by which the picture is turned first; as reads best, by default.
-        doubt_limit: the entropy, in nats, above which a mark is perhaps no digit, as weights of
-            mnist_train.py have it; without, a digit's probability below `LIKELY` says so.
+        doubt_limit: the entropy, in nats, above which a character by itself is perhaps no digit,
+            as weights of mnist_train.py have it. In a row of digits more is taken for a digit.
 
     Returns:
         A `Reading`; its rows are empty where there is nothing that could be a digit.
@@ -72,26 +73,20 @@ def read_page(picture, network, device, turn=None, doubt_limit=None):
     def classify(images):
         return predict(network, torch.from_numpy(images).to(device)).exp().cpu().numpy()
 
-    # Dark ink of usual pens; if that makes no sense, light ink, and strokes that are very wide.
-    best = None
-    for reach in (inks.THIN, inks.WIDE):
-        for shown in (picture, 255 - picture):
-            reading = read_dark_ink(shown, reach, classify, turn, doubt_limit)
-            digits, marks = reading.count_digits(), sum(map(len, reading.rows))
-            if digits > marks / 2:
-                return reading
-            if best is None or digits > best.count_digits():
-                best = reading
-    return best
+    dark = read_dark_ink(picture, classify, turn, doubt_limit)
+    digits = dark.count_digits()
+    if digits > sum(map(len, dark.rows)) / 2:
+        return dark
+    light = read_dark_ink(255 - picture, classify, turn, doubt_limit)
+    return light if light.count_digits() > max(digits, sum(map(len, light.rows)) / 2) else dark
 
 
-def read_dark_ink(picture, reach, classify, turn, doubt_limit):
-    """Reads digits that are darker than the paper, their strokes thinner than `reach`.
+def read_dark_ink(picture, classify, turn, doubt_limit):
+    """Reads digits that are darker than the paper.
 
-    `classify` makes (n, 28, 28) uint8 → (n, 10) probabilities; all else is as in `read_page` and
-    `page_ink`.
+    `classify` makes (n, 28, 28) uint8 → (n, 10) probabilities; all else is as in `read_page`.
     """
-    pieces, back = pieces_of(picture, reach)
+    pieces, back = pieces_of(picture)
     if not len(pieces.box):
         return Reading([], [], turn or 0)
     tall = usual_size(pieces)
@@ -101,20 +96,20 @@ def read_dark_ink(picture, reach, classify, turn, doubt_limit):
     groups = join(pieces, tall, classify)
     whole = hull_of_each(pieces.box, groups)
     boxes, probability = part([own_ink(pieces, g) for g in groups], whole, tall, classify)
-    doubt = probability.max(1) < LIKELY
-    if doubt_limit:
-        doubt = -(probability * np.log(probability.clip(1e-9))).sum(1) > doubt_limit
     # Dots, dashes and commas are passed over.
-    kept = ~doubt | (boxes[:, 3] - boxes[:, 1] > 0.4 * tall)
-    boxes, probability, doubt = boxes[kept], probability[kept], doubt[kept]
-    answers = np.where(doubt, "?", probability.argmax(1).astype(str))
+    kept = (probability.max(1) >= LIKELY) | (boxes[:, 3] - boxes[:, 1] > 0.4 * tall)
+    boxes, probability = boxes[kept], probability[kept]
+    answers = np.where(probability.max(1) < LIKELY, "?", probability.argmax(1).astype(str))
+    doubt = answers == "?"
+    if doubt_limit:
+        doubt |= -(probability * np.log(probability.clip(1e-9))).sum(1) > doubt_limit
 
     turned_back = turn_boxes(boxes, pieces.ink.shape, (360 - turn) % 360)
     given = boxes_in_picture(turned_back, back, picture.shape[:2])
     rows, texts = [], []
     for row in find_rows(boxes, tall):
         first = first_of_numbers(boxes[row], tall)
-        marks = words_doubted(answers[row], first)
+        marks = words_doubted(answers[row], doubt[row], first)
         sure = probability[row].max(1)
         texts.append("".join(np.where(first, " ", "").astype(object) + marks))
         values = zip(marks.tolist(), sure.tolist(), given[row].tolist(), strict=True)
@@ -122,23 +117,27 @@ def read_dark_ink(picture, reach, classify, turn, doubt_limit):
     return Reading(rows, texts, turn)
 
 
-def pieces_of(picture, reach):
+def pieces_of(picture):
     """A page's pieces, its lines laid flat, and the affine matrix (2, 3) back to the picture."""
     height, width = picture.shape[:2]
     scale = min(1, (inks.WORK / (height * width)) ** 0.5)
     picture = inks.shrunk(picture, scale)
-    ink, least = inks.page_ink(picture, reach)
-    lines = inks.long_parts(np.uint8(ink > least))
-    move = np.eye(2, 3)
-    if lines.any():
-        angle = inks.lean(lines)
-        if angle:
-            move = inks.rotation(ink.shape, angle)
-            ink, lines = inks.rotate(ink, angle), inks.rotate(lines, angle)
-        lines = inks.lines_of(lines)
-        ink = ink * (1 - lines)
-    back = cv2.invertAffineTransform(move) / scale
-    return find_pieces(ink, np.uint8(ink > least), lines), back
+    for reach in (inks.THIN, inks.WIDE):
+        ink, least = inks.page_ink(picture, reach)
+        lines = inks.long_parts(np.uint8(ink > least))
+        move = np.eye(2, 3)
+        if lines.any():
+            angle = inks.lean(lines)
+            if angle:
+                move = inks.rotation(ink.shape, angle)
+                ink, lines = inks.rotate(ink, angle), inks.rotate(lines, angle)
+            lines = inks.lines_of(lines)
+            ink = ink * (1 - lines)
+        pieces = find_pieces(ink, np.uint8(ink > least), lines)
+        # Large characters have wide strokes, of which only the rims are found at first.
+        if len(pieces.box) and usual_size(pieces) < LARGE * max(ink.shape):
+            break
+    return pieces, cv2.invertAffineTransform(move) / scale
 
 
 def boxes_in_picture(boxes, back, shape):
@@ -160,15 +159,20 @@ def boxes_in_picture(boxes, back, shape):
 def best_turn(pieces, tall, classify):
     """The clockwise turn, 0, 90, 180 or 270, with which characters read best."""
     side = longer_side(pieces.box)
-    bodies = np.flatnonzero((side > 0.6 * tall) & (side < 1.7 * tall))
+    left, top, right, bottom = pieces.box.T
+    straight = np.minimum(right - left, bottom - top) < 0.3 * side  # a 1, or a dash on its side
+    bodies = np.flatnonzero((side > 0.6 * tall) & (side < 1.7 * tall) & ~straight)
+    if not len(bodies):
+        return 0
     bodies = np.random.default_rng(0).permutation(bodies)[:80]
     own = [own_ink(pieces, [k]) for k in bodies]
     images = [photos.fit(np.rot90(x, -quarter)) for quarter in range(4) for x in own]
-    best = np.log(classify(np.stack(images)).max(1).clip(0.1)).reshape(4, -1).sum(1)
-    # As given, unless another way is clearly better.
-    if best.max() - best[0] < 2 + 0.05 * len(bodies):
-        return 0
-    return 90 * int(best.argmax())
+    sure = classify(np.stack(images)).max(1).reshape(4, -1)
+    score = np.log(sure.clip(0.1)).sum(1)
+    best = int(score.argmax())
+    # As given, unless another way is clearly better, and makes sense.
+    clear = score[best] - score[0] > 1.5 + 0.03 * len(bodies) and np.median(sure[best]) > 0.8
+    return 90 * best if clear else 0
 
 
 def count_at_a_glance(picture, network, device):
@@ -178,7 +182,7 @@ def count_at_a_glance(picture, network, device):
     The arguments are as in `read_page`.
     """
     small = inks.shrunk(picture, GLANCE / max(picture.shape))
-    pieces, _ = pieces_of(small, inks.THIN)
+    pieces, _ = pieces_of(small)
     if not len(pieces.box):
         return 0
     several = (longer_side(pieces.box) > 0.6 * usual_size(pieces)).sum()

@@ -62,12 +62,16 @@ def first_of_numbers(boxes, tall):
     return np.concatenate([[False], wide])
 
 
-def words_doubted(answers, first):
-    """A row's answers, (n,) of digits or ?, with all of a word doubted where much of it is.
+def words_doubted(answers, doubt, first):
+    """A row's answers, (n,) of digits or ?, with ? for what is no number.
 
-    `first` is as from `first_of_numbers`: some letters look like digits, but not by themselves.
+    Among digits a mark is a digit, too, even one that would be doubted, (n,) bool, by itself. Not
+    where half of the row would be, or in a word: three marks or more without a gap (`first` is as
+    from `first_of_numbers`), half of them doubted. Some letters look like digits.
     """
     number = first.cumsum()
-    marks, doubts = np.bincount(number), np.bincount(number, answers == "?")
-    word = (marks > 2) & (doubts >= 0.4 * marks)
-    return np.where(word[number], "?", answers)
+    marks, doubts = np.bincount(number), np.bincount(number, doubt)
+    word = ((marks > 2) & (doubts >= 0.5 * marks))[number]
+    if doubt.mean() >= 0.5:
+        word |= doubt
+    return np.where(word, "?", answers)
