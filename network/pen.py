@@ -310,7 +310,8 @@ def shipped():
                 # Each set has its own writers; one writer writes a page of all its letters. Their
                 # tastes are spread evenly, so that every way of writing gets its share.
                 writer = Hand.any(np.random.default_rng([seed, i]))
-                writer = replace(writer, taste=(i + 0.5) / count)
+                # They lean less than others may: letters that anyone would read.
+                writer = replace(writer, taste=(i + 0.5) / count, slant=0.6 * writer.slant)
                 rng = np.random.default_rng([seed, i, LETTERS.index(letter)])
                 yield f"{folder}/{letter}/{letter}_{i + 1:02}.png", _page(letter, rng, writer)
 

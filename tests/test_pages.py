@@ -273,8 +273,8 @@ def test_several_digits_without_page(script, tmp_path):
     result = script("mnist_eval.py", "--figures-dir", tmp_path, path)
     assert result.returncode == 0
     assert re.search(rf"{path} seems to hold \d+ digits; --page reads them", result.stderr)
-    single = script("mnist_eval.py", "--figures-dir", tmp_path, HOME / "data" / "digits")
-    assert "seems to hold" not in single.stderr
+    singles = script("mnist_eval.py", "--figures-dir", tmp_path, HOME / "data" / "digits")
+    assert "seems to hold" not in singles.stderr
 
 
 @pytest.mark.parametrize("option", [("--turn", "90"), ("--json", "found.json")])

@@ -10,7 +10,7 @@ SURE = 0.9  # characters read with less probability are shown in another colour
 BLUE, RED, GREEN = (20, 80, 200), (215, 30, 30), (50, 170, 90)
 SIDES = 1200, 2200  # pixels, the least and the most of the figure's longer side
 READABLE = 30  # pixels, the height of a character for which the figure is made large enough
-COLOURS = 48  # of the PNG: more only store the paper's grain
+COLOURS = 32  # of the PNG: more only store the paper's grain
 
 
 def free_path(folder, picture_path, taken):
@@ -65,7 +65,8 @@ def draw_page(picture, reading):
         middles = boxes[:, :2] + boxes[:, 2:] // 2
         cv2.polylines(canvas, [middles], False, GREEN, 1, cv2.LINE_AA)
         for character, (x, y, w, h) in zip(row, boxes.tolist(), strict=True):
-            colour = BLUE if character.probability >= SURE else RED
+            sure = character.answer != "?" and character.probability >= SURE
+            colour = BLUE if sure else RED
             cv2.rectangle(canvas, (x, y), (x + w, y + h), colour, 1)
             place = int(x + (w - 0.7 * height) / 2), int(y - 0.15 * height)
             thick = max(1, int(height / 9))

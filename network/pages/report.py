@@ -5,6 +5,7 @@ import json
 import re
 import sys
 
+import numpy as np
 from tqdm import tqdm
 
 from network import cli
@@ -124,9 +125,11 @@ def true_reading(path):
 
 def edits(a, b):
     """How many insertions, deletions and replacements make b of a (Levenshtein, 1965)."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        before, row = row, [i]
-        for j, y in enumerate(b, 1):
-            row.append(min(before[j] + 1, row[-1] + 1, before[j - 1] + (x != y)))
-    return row[-1]
+    row = np.arange(len(b) + 1)
+    letters = np.array(list(b))
+    for number, letter in enumerate(a, 1):
+        # From above: delete, or replace; then from the left: insert, as a running minimum.
+        best = np.minimum(row[1:] + 1, row[:-1] + (letters != letter))
+        best = np.concatenate([[number], best]) - np.arange(len(b) + 1)
+        row = np.minimum.accumulate(best) + np.arange(len(b) + 1)
+    return int(row[-1])

@@ -63,12 +63,15 @@ def first_of_numbers(boxes, tall):
 
 
 def words_doubted(answers, doubt, first):
-    """A row's answers, (n,) of digits or ?, with ? for all of a word.
+    """A row's answers, (n,) of digits or ?, with ? for what is no number.
 
-    A word is three marks or more without a gap (`first` is as from `first_of_numbers`) of which
-    many would be doubted, (n,) bool, by themselves. Some letters look like digits.
+    Among digits a mark is a digit, too, even one that would be doubted, (n,) bool, by itself. Not
+    where half of the row would be, or in a word: three marks or more without a gap (`first` is as
+    from `first_of_numbers`), half of them doubted. Some letters look like digits.
     """
     number = first.cumsum()
     marks, doubts = np.bincount(number), np.bincount(number, doubt)
-    word = (marks > 2) & (doubts >= 0.4 * marks)
-    return np.where(word[number], "?", answers)
+    word = ((marks > 2) & (doubts >= 0.5 * marks))[number]
+    if doubt.mean() >= 0.5:
+        word |= doubt
+    return np.where(word, "?", answers)
