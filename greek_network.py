@@ -83,7 +83,7 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network.pen import ALPHABET
     from network.photos import normalise, read_character, report_transform
     from network.pictures import image_files, thumbnail
-    from network.training import predict, train
+    from network.training import features, predict, train
     from network.weights import load_digit_network, set_aside_better
 
 TRANSFORMS = {"mnist": normalise, "report": report_transform}
@@ -174,7 +174,7 @@ def source(folder):
 
 def look_at_features(network, letters, test, options):
     """Are the letters separable by the frozen features at all? Returns the figure's path."""
-    points = torch.cat([learning.features(network, part.images) for part in (letters, test)]).cpu()
+    points = torch.cat([features(network, part.images) for part in (letters, test)]).cpu()
     labels = torch.cat([letters.labels, test.labels])
     is_test = torch.arange(len(labels)) >= len(letters.labels)
     centred = points - points.mean(0)

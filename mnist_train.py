@@ -48,12 +48,12 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     import torch
     from tqdm import tqdm
 
-    from network import datasets, plots
+    from network import datasets, nodigits, plots
     from network.digits import figures
-    from network.digits.doubt import calibrate, doubt_limit
+    from network.digits.doubt import calibrate, doubt_limit, learn_doubt
     from network.files import Problem, name_beside, require_writable
     from network.model import MyNetwork, network_input, parameter_count, save_network
-    from network.training import REPORT, Recipe, evaluate, exposure_loss, measures, train
+    from network.training import REPORT, Recipe, WithOthers, evaluate, measures, train
     from network.weights import load_network, set_aside_better
 
 RECIPES = {"default": Recipe(), "report": REPORT}
@@ -79,11 +79,11 @@ def main(options):
     print(network)  # 1.B
     print(f"{parameter_count(network):,} parameters\n", flush=True)
     history = learn(network, training, lessons, test, options)  # 1.C
-    limit = None if lessons is training else settle_doubts(network, training, options)
+    limit = None if lessons is training else settle_doubts(network, training, lessons, options)
     draw_curves(history, lessons, options)
-    print_accuracies(network, training, test)
+    accuracy = print_accuracies(network, training, test)
     draw_network(network, test, options)  # 1.B, now that there is something to see
-    path = save(network, lessons, history, limit, options)  # 1.D
+    path = save(network, lessons, history, accuracy, limit, options)  # 1.D
     names = ("1a_examples", "1b_network", "1c_accuracy", "1c_loss")
     cli.print_files([figure_path(name, dataset, options) for name in names] + [path])
 
@@ -130,16 +130,17 @@ def learn(network, training, lessons, test, options):
         known = facts(lessons, history, options)
         save_network(unfinished, network, **known, images=len(lessons.labels), training=state)
 
+    with_others = lessons is not training  # what is no digit, in classes of its own
+    learner = WithOthers(network, len(nodigits.CLASSES)) if with_others else network
     epochs = train(
-        network,
+        learner.to(lessons.labels.device),
         lessons.images,
         lessons.labels,
         recipe,
-        loss_function=exposure_loss,
         save=keep,
         saved=saved,
     )
-    if lessons is not training:
+    if with_others:
         print(
             f"learning {len(training.labels):,} images of {training.dataset} and, drawn by "
             f"network/pen.py, {datasets.DRAWN_DIGITS:,} digits and {datasets.DRAWN_OTHERS:,} "
@@ -206,8 +207,13 @@ def read_unfinished(path, training, options):
     return before["history"], before["training"]
 
 
-def settle_doubts(network, training, options):
-    """Calibrates the network; returns the entropy above which an answer is perhaps no digit."""
+def settle_doubts(network, training, lessons, options):
+    """Teaches the network to doubt, and calibrates it.
+
+    Returns:
+        The entropy above which an answer is perhaps no digit.
+    """
+    learn_doubt(network, lessons.images, torch.where(lessons.labels < 10, lessons.labels, -1))
     drawn = datasets.more_drawn(options.seed).to(training.images.device)
     calibrate(
         network,
@@ -231,7 +237,7 @@ def draw_curves(history, training, options):
 
 
 def print_accuracies(network, training, test):
-    """Is there overfitting? Prints both accuracies and what lies between them."""
+    """Is there overfitting? Prints both accuracies and what lies between; returns the test's."""
     accuracies = []
     for part, name in ((training, "training"), (test, "test")):
         _, accuracy = evaluate(network, part.images, part.labels)
@@ -246,13 +252,14 @@ def print_accuracies(network, training, test):
         f"gap: {100 * gap:+.2f} percentage points, {verdict} (the test set's size alone makes "
         f"±{100 * chance:.2f}); both in eval mode, images not augmented"
     )
+    return accuracies[1]
 
 
-def save(network, training, history, limit, options):
+def save(network, training, history, accuracy, limit, options):
     """1.D: saves the network and returns its path; weights that tested better are not lost."""
     path = weights_path(training.dataset, options)
-    known = facts(training, history, options)
-    cli.notice(set_aside_better(path, known["test_accuracy"], known["dataset"]))
+    known = facts(training, history, options) | {"test_accuracy": accuracy}
+    cli.notice(set_aside_better(path, accuracy, known["dataset"]))
     save_network(path, network, **known, doubt_limit=limit)
     weights_path(training.dataset, options, "_unfinished").unlink(missing_ok=True)
     return path

@@ -48,7 +48,7 @@ PLACES = {
 # What a download takes, in megabytes.
 SIZES = {"MNIST": 12, "FashionMNIST": 31, "CIFAR10": 170}
 # Drawn beside MNIST's 60,000: found on sets of other people's digits. More digits cost MNIST.
-DRAWN_DIGITS, DRAWN_OTHERS = 11_000, 4_000
+DRAWN_DIGITS, DRAWN_OTHERS = 11_000, 5_000
 SWING = 0.6  # of the hands that draw them, see `pen.Hand`: MNIST has the odd ones itself
 DRAWN_MORE = 5_000  # drawn digits to calibrate with
 TIMEOUT = 20  # seconds without an answer after which a connection is given up
@@ -260,14 +260,15 @@ def with_drawn(training, seed):
         seed: the same seed draws the same images.
 
     Returns:
-        A `Labelled`: first the images given, then drawn digits, at the end what is none (label -1).
+        A `Labelled`: first the images given, then drawn digits, at the end what is none, with
+        labels from 10 on, in the order of `nodigits.CLASSES`.
     """
     images, labels = pen.drawn_digits(DRAWN_DIGITS, seed, _drawing_bar, SWING)
-    others = nodigits.drawn(DRAWN_OTHERS, seed, _drawing_bar)
+    others, kinds = nodigits.drawn(DRAWN_OTHERS, seed, _drawing_bar)
     return Labelled(
         f"{training.dataset} and drawn digits",
         torch.cat([training.images, torch.from_numpy(images), torch.from_numpy(others)]),
-        torch.cat([training.labels, torch.from_numpy(labels), torch.full((len(others),), -1)]),
+        torch.cat([training.labels, torch.from_numpy(labels), 10 + torch.from_numpy(kinds)]),
     )
 
 

@@ -1,12 +1,12 @@
 """What is no digit, drawn by the pen: for a network that should say so.
 
 Letters and signs, scribbles, straight lines, several digits side by side, blots and textures: what
-lies before a reader of digits by mistake. The network learns to answer them with equal
-probabilities (outlier exposure: Hendrycks et al. 2019, "Deep Anomaly Detection with Outlier
-Exposure").
+lies before a reader of digits by mistake. While it learns, the network tells these from each other
+as well as from digits (`training.WithOthers`), so that its features are of use for other signs.
 """
 
 import contextlib
+from functools import partial
 
 import cv2
 import numpy as np
@@ -14,17 +14,9 @@ import numpy as np
 from network import photos
 from network.pen import ALPHABET, DIGITS, SKELETONS, Hand, draw, draw_many, draw_strokes, scanned
 
-# Greek letters that are written like a digit would teach the network to doubt the digit: of all
-# these four are taken, the commonest beside digits, and more of them.
-GREEK = ("alpha", "beta", "gamma", "eta")
-OTHERS = tuple(name for name in SKELETONS if name not in DIGITS + ALPHABET)
-CHARACTERS = GREEK + OTHERS + 2 * GREEK
+# Letters and signs, each a class of its own. No Greek ones: these are for task 3 to learn.
+CHARACTERS = tuple(name for name in SKELETONS if name not in DIGITS + ALPHABET)
 SIDE = 64  # pixels
-
-
-def character(rng):
-    """A letter or a sign."""
-    return draw(CHARACTERS[rng.integers(len(CHARACTERS))], rng)
 
 
 def number(rng):
@@ -89,7 +81,9 @@ def _clouds(rng):
     return np.clip(grains * np.exp(rng.uniform(-0.7, 2)) - rng.uniform(-1, 2), 0, 1)
 
 
-KINDS = {character: 0.37, number: 0.25, scribble: 0.12, lines: 0.08, blot: 0.12, clouds: 0.06}
+OTHERS = {number: 0.25, scribble: 0.12, lines: 0.08, blot: 0.12, clouds: 0.06}
+# What draws each class, with its share.
+CLASSES = {partial(draw, name): 0.37 / len(CHARACTERS) for name in CHARACTERS} | OTHERS
 
 
 def drawn(count, seed, progress=None):
@@ -101,18 +95,18 @@ def drawn(count, seed, progress=None):
         progress: wraps the iterable of blocks, such as tqdm.
 
     Returns:
-        (count, 28, 28) uint8, white on black.
+        images (count, 28, 28) uint8, white on black; their numbers in `CLASSES` (count,) int64.
     """
-    kinds = np.random.default_rng(seed).choice(len(KINDS), count, p=list(KINDS.values()))
-    return draw_many(_draw_kinds, kinds, seed, progress)
+    numbers = np.random.default_rng(seed).choice(len(CLASSES), count, p=list(CLASSES.values()))
+    return draw_many(_draw_numbers, numbers, seed, progress), numbers
 
 
-def _draw_kinds(kinds, rng):
-    """Draws one image of each of these kinds (N,), by number: (N, 28, 28) uint8."""
-    images = np.zeros((len(kinds), 28, 28), np.uint8)
-    for image, kind in zip(images, kinds, strict=True):
+def _draw_numbers(numbers, rng):
+    """Draws one image of each of these classes (N,): (N, 28, 28) uint8."""
+    images = np.zeros((len(numbers), 28, 28), np.uint8)
+    for image, number in zip(images, numbers, strict=True):
         while not image.any():
-            ink = list(KINDS)[kind](rng)
+            ink = list(CLASSES)[number](rng)
             with contextlib.suppress(photos.NoInk):  # clouds may be empty
                 image[:] = photos.fit(scanned(ink, rng)) if ink.any() else 0
     return images

@@ -223,7 +223,43 @@ def train(
             layer.p = p
 
 
-def exposure_loss(log_probabilities, labels):
+class WithOthers(nn.Module):
+    """A network that, while it learns, tells more classes apart than it answers with.
+
+    What is none of its classes (here: no digit) gets classes of its own, whose part of the last
+    layer is left out in eval mode, and dropped in the end. Were the network to learn of these only
+    to be undecided (`exposure_loss`), its features would be near zero for all that is no digit, and
+    useless for other signs.
+
+    Args:
+        network: a `MyNetwork`.
+        others: how many classes more.
+    """
+
+    def __init__(self, network, others):
+        super().__init__()
+        self.network = network
+        self.others = nn.Linear(network.fc2.in_features, others)
+
+    def forward(self, x):
+        """Log-probabilities of images made by `network_input`: (B, classes + others), in eval mode
+        (B, classes)."""
+        features = self.network.features(x)
+        outputs = self.network.fc2(features)
+        if self.training:
+            outputs = torch.cat([outputs, self.others(features)], dim=1)
+        return F.log_softmax(outputs, dim=1)
+
+
+@torch.no_grad()
+def features(network, images):
+    """What a network's last layer sees of images (N, 28, 28): (N, 50), on the network's device."""
+    network.eval()
+    images = images.to(network.fc1.weight.device)
+    return torch.cat([network.features(network_input(batch)) for batch in images.split(2000)])
+
+
+def exposure_loss(log_probabilities, labels, weight=1.0):
     """Negative log-likelihood, with examples of what is none of the classes (label -1).
 
     Of these every class should be equally probable (outlier exposure: Hendrycks et al. 2019, "Deep
@@ -233,13 +269,14 @@ def exposure_loss(log_probabilities, labels):
     Args:
         log_probabilities: (B, classes).
         labels: (B,) int64.
+        weight: of what is none of the classes, beside what is one.
 
     Returns:
         The mean over the batch, in nats.
     """
     of_labels = -log_probabilities.gather(1, labels.clamp(min=0)[:, None]).squeeze(1)
     of_none = -log_probabilities.mean(1) - math.log(log_probabilities.shape[1])
-    return torch.where(labels < 0, of_none, of_labels).mean()
+    return torch.where(labels < 0, weight * of_none, of_labels).mean()
 
 
 def curriculum(progress):

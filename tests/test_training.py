@@ -13,6 +13,7 @@ from network.model import MyNetwork, network_input
 from network.training import (
     REPORT,
     Recipe,
+    WithOthers,
     evaluate,
     exposure_loss,
     predict,
@@ -225,3 +226,12 @@ def test_a_training_saves_itself_within_an_epoch(digits, monkeypatch):
     recipe = Recipe(epochs=1, batch_size=1000)
     list(train(MyNetwork(), *digits, recipe, save=lambda state: states.append(state["done"])))
     assert states == [1, 2, 3, 3]
+
+
+def test_classes_beside_are_answered_in_training_only():
+    network = WithOthers(MyNetwork(), others=3)
+    x = network_input(torch.zeros(2, 28, 28, dtype=torch.uint8))
+    network.train()
+    assert network(x).shape == (2, 13)
+    network.eval()
+    torch.testing.assert_close(network(x), network.network(x))

@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from network.model import network_input
-from network.training import REPORT, random_affine, train
+from network.training import REPORT, features, random_affine, train
 
 # The report's plain SGD: AdamW gives features that are seldom active as much weight as others, and
 # read letters of other hands worse. Few epochs, for the same reason.
@@ -34,13 +33,6 @@ def replace_last_layer(network, classes):
     nn.init.zeros_(fresh.weight)
     nn.init.zeros_(fresh.bias)
     network.fc2 = fresh.to(network.fc1.weight.device)
-
-
-@torch.no_grad()
-def features(network, images):
-    """What the last layer sees of images (N, 28, 28): (N, 50), on the network's device."""
-    images = images.to(network.fc1.weight.device)
-    return torch.cat([network.features(network_input(batch)) for batch in images.split(2000)])
 
 
 def distort(images, noise):
