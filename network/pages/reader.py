@@ -162,7 +162,7 @@ def best_turn(pieces, tall, classify):
     left, top, right, bottom = pieces.box.T
     straight = np.minimum(right - left, bottom - top) < 0.3 * side  # a 1, or a dash on its side
     bodies = np.flatnonzero((side > 0.6 * tall) & (side < 1.7 * tall) & ~straight)
-    if not len(bodies):
+    if len(bodies) < 3:  # too few to tell
         return 0
     bodies = np.random.default_rng(0).permutation(bodies)[:80]
     own = [own_ink(pieces, [k]) for k in bodies]
