@@ -5,6 +5,7 @@ A training that was stopped goes on where it was when the same command is given 
 """
 
 import argparse
+import contextlib
 import dataclasses
 import math
 import sys
@@ -182,26 +183,27 @@ def learn(network, training, lessons, test, options):
 def read_unfinished(path, training, options):
     """What a stopped training left: its history, and the state of `train` to go on from.
 
-    Where it is of another command, it is kept under another name, and a new history begins.
+    What another command left there is kept under another name, where that command finds it again.
     """
-    history, saved = {"batch_losses": [], "epochs": []}, None
-    if not path.is_file():
-        return history, saved
-    try:
-        _, before = load_network(path)
-        now = {**facts(training, history, options), "images": len(training.labels)}
-        same = ("dataset", "seed", "recipe", "images")
-        if all(before[name] == now[name] for name in same):
-            history, saved = before["history"], before["training"]
-    except (Problem, KeyError):
-        pass
-    if saved:
-        cli.notice(f"going on from {cli.short(path)}, after {len(history['epochs'])} epochs")
-    else:
+    now = facts(training, {"batch_losses": [], "epochs": []}, options)
+    now["images"] = len(training.labels)
+    same = ("dataset", "seed", "recipe", "images")
+    found = None
+    for candidate in [path, *sorted(path.parent.glob(f"{path.stem}_before*.pth"))]:
+        with contextlib.suppress(Problem, KeyError):  # there may be anything, or nothing
+            _, before = load_network(candidate)
+            if all(before[name] == now[name] for name in same) and before["training"]:
+                found = candidate
+                break
+    if path.is_file() and found != path:
         aside = name_beside(path)
         path.rename(aside)
         cli.notice(f"another training was stopped; what it learned is kept as {cli.short(aside)}")
-    return history, saved
+    if found is None:
+        return now["history"], None
+    cli.notice(f"going on from {cli.short(found)}, after {len(before['history']['epochs'])} epochs")
+    found.replace(path)
+    return before["history"], before["training"]
 
 
 def settle_doubts(network, training, options):

@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import signal
 import socket
 import struct
 import subprocess
@@ -17,6 +18,8 @@ from matplotlib.figure import Figure
 from network import pen
 
 HOME = Path(__file__).resolve().parent.parent
+# Under nohup, Ctrl-C is ignored, by the programs that tests start, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def contents(folder):
@@ -71,8 +74,13 @@ def script(monkeypatch, capfd):
 
 
 @pytest.fixture
-def quick_figures(monkeypatch):
-    """Figures are made but not painted, which takes most of a program's time."""
+def quick_figures(monkeypatch, request):
+    """Figures are made but not painted, which takes most of a program's time.
+
+    Tests that look at them are marked by `pytest.mark.painted`.
+    """
+    if request.node.get_closest_marker("painted"):
+        return
     blank = cv2.imencode(".png", np.zeros((9, 9), np.uint8))[1].tobytes()
     monkeypatch.setattr(Figure, "savefig", lambda self, file, **options: file.write(blank))
 

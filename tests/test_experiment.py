@@ -1,7 +1,6 @@
 """experiment.py as a user runs it: trials, their results, what they are made to say."""
 
 import collections
-import importlib.util
 import itertools
 import json
 import multiprocessing
@@ -16,17 +15,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 
 import cv2
-import numpy as np
 import pytest
 import torch
 from conftest import HOME
 
 from network import datasets, pen, plots
 from network.experiment import figures, trial, trials
-from network.experiment.results import NUMBERS, TIMES, Results, code_checksum, identity, split
 from network.experiment.trial import Trial, run_trial
-from network.experiment.trials import Processes, run_all
-from network.files import Problem
+from network.experiment.trials import Processes
 from network.training import evaluate
 from network.weights import load_network
 
@@ -71,12 +67,6 @@ def undrawn(monkeypatch):
     monkeypatch.setattr(figures, "draw_all", lambda *_: {})
     monkeypatch.setattr(plots, "confusion", lambda *_: None)
     monkeypatch.setattr(plots, "save", lambda *_: None)
-
-
-@pytest.fixture
-def data(small_mnist):
-    """The small data set as trials take it."""
-    return split(*(datasets.load("MNIST", small_mnist, train) for train in (True, False)))
 
 
 @pytest.fixture
@@ -153,64 +143,6 @@ def test_runs_prints_draws_and_saves_then_has_nothing_left_to_do(
     assert (
         again.stdout[again.stdout.index("\nfilters") : again.stdout.index("\nbest")] in done.stdout
     )
-
-
-def test_a_trial_is_the_same_in_any_process_and_uses_one_thread(data):
-    other = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
-    other.start()
-    threads = torch.get_num_threads()
-    wanted = Trial(filters=5, seed=3)
-    with Processes(1, data, 2) as place:
-        ((ran, there),) = run_all([wanted], place)
-    # Its own processes have ended, and nobody else's.
-    assert multiprocessing.active_children() == [other] and other.is_alive()
-    other.kill()
-    here = run_trial(asdict(wanted), data, 2)
-    assert ran == wanted and torch.get_num_threads() == threads
-    assert all(here[name] == there[name] for name in NUMBERS)
-    assert len(there["cpu_seconds"]) == len(there["wall_seconds"]) == 2
-    # More threads than one would take more CPU time than there is wall time.
-    for cpu, wall in zip(there["cpu_seconds"], there["wall_seconds"], strict=True):
-        assert 0 < cpu < 1.1 * wall + 0.02
-    assert run_trial(asdict(replace(wanted, seed=4)), data, 2)["train_loss"] != here["train_loss"]
-
-
-@pytest.mark.skipif(
-    not hasattr(os, "sched_setaffinity"), reason="cores can be chosen on Linux only"
-)
-def test_a_busy_neighbour_on_the_same_core_adds_little_to_the_least_cpu_time(data):
-    data = {name: np.concatenate([values] * 2) for name, values in data.items()}
-    busy = "import numpy as np\na = np.ones((700, 700))\nwhile True: a @ a"
-    quiet = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(cores)})
-    try:
-        ratios = []
-        for _ in range(3):
-            alone = run_trial(asdict(Trial()), data, 3)
-            with subprocess.Popen([sys.executable, "-c", busy], env=quiet) as neighbour:
-                time.sleep(0.3)
-                beside = run_trial(asdict(Trial()), data, 3)
-                neighbour.kill()
-            ratios.append([min(beside[name]) / min(alone[name]) for name in TIMES])
-    finally:
-        os.sched_setaffinity(0, cores)
-    cpu, wall = np.median(ratios, axis=0)
-    assert cpu < 1.4 and cpu < wall  # measured: 1.15 and 1.8
-
-
-def test_the_last_sixth_is_held_out(small_mnist):
-    training, test = (datasets.load("MNIST", small_mnist, train) for train in (True, False))
-    data = split(training, test)
-    assert torch.equal(torch.tensor(data["train"]), training.images[:500])
-    assert torch.equal(torch.tensor(data["validation"]), training.images[500:])
-    assert torch.equal(torch.tensor(data["test labels"]), test.labels)
-    some = split(training, test, 200)
-    assert len(some["train"]) == 200 and np.array_equal(some["validation"], data["validation"])
-    identities = [identity("MNIST", d, e) for d, e in ((data, 1), (data, 2), (some, 1))]
-    assert all(a != b for a, b in itertools.combinations(identities, 2))
-    swapped = data | {"train labels": data["train labels"][::-1]}
-    assert identity("MNIST", swapped, 1) != identities[0]
 
 
 def test_all_combinations_and_scaled_rates(experiment, at_once, path, tmp_path):
@@ -346,44 +278,6 @@ def test_stopped_killed_and_started_again(options, experiment, at_once, undrawn,
 
 # The results file
 
-RUN = {"dataset": "MNIST", "code": "1", "torch": "2"}
-RESULT = dict.fromkeys(NUMBERS, 0.5) | {name: [1.0, 2.0] for name in TIMES}
-
-
-@pytest.fixture
-def filled(tmp_path):
-    """The path of a results file with two trials."""
-    results = Results(tmp_path / "experiment.jsonl", RUN)
-    results.add(Trial(), RESULT)
-    results.add(Trial(seed=1), RESULT)
-    return results.path
-
-
-@pytest.mark.parametrize("kept", [1, 40, -1])
-def test_half_a_line_is_cut_off(filled, capsys, kept):
-    whole = filled.read_bytes()
-    filled.write_bytes(whole + whole.splitlines(keepends=True)[-1][:kept])
-    results = Results(filled, RUN)
-    assert set(results.finished) == {Trial(), Trial(seed=1)}
-    assert filled.read_bytes() == whole
-    assert "half a line" in capsys.readouterr().err
-    results.add(Trial(seed=2), RESULT)
-    assert len(Results(filled, RUN).finished) == 3
-
-
-def test_other_runs_stay_and_are_not_mixed_in(filled):
-    before = filled.read_bytes()
-    other = Results(filled, RUN | {"dataset": "FashionMNIST"})
-    assert other.finished == {} and other.of_other_code == 0
-    other.add(Trial(), RESULT | {"test_accuracy": 0.1})
-    assert filled.read_bytes().startswith(before)
-    assert Results(filled, RUN).finished[Trial()] == RESULT
-    for change in ("code", "torch"):
-        other = Results(filled, RUN | {change: "other"})
-        assert other.finished == {} and other.of_other_code == 2
-    filled.write_bytes(filled.read_bytes() * 2)  # what is there twice counts once
-    assert len(Results(filled, RUN).finished) == 2
-
 
 def test_results_of_other_code_are_left_alone_and_told(
     experiment, at_once, undrawn, path, monkeypatch
@@ -398,47 +292,15 @@ def test_results_of_other_code_are_left_alone_and_told(
     assert path.read_bytes().startswith(before) and len(lines_of(path)) == 6
 
 
-def test_the_checksum_of_code(tmp_path):
-    """It changes with what the code does, not with comments and how lines are broken."""
-    sums = []
-    for number, code in enumerate(("a = f(1, 2)\n", "# why\na = f(\n  1,\n  2)\n", "a = f(1, 3)")):
-        file = tmp_path / f"{number}.py"
-        file.write_text(code)
-        sums.append(code_checksum(file))
-    assert sums[0] == sums[1] != sums[2]
-
-
-@pytest.mark.parametrize(
-    ("broken", "says"),
-    [
-        ("{half\n", "line 3 of .* is no result"),
-        ("[]\n", "line 3"),
-        ("\n", "line 3"),
-        ('{"format": 2}\n', "of version 2, and this program knows version 1"),
-        ("somebody's own", "line 3"),
-        ("filters", "line 1 of .* is no result of a trial; .* --fresh"),
-        ("test_accuracy", "line 1"),
-        ("cpu_seconds", "line 1"),
-    ],
-)
-def test_a_broken_file_is_refused_and_left_as_it_is(filled, broken, says):
-    content = filled.read_text()
-    lacks_one = content.replace(f'"{broken}"', '"other"', 1)
-    filled.write_text(content + broken if lacks_one == content else lacks_one)
-    before = filled.read_bytes()
-    with pytest.raises(Problem, match=says):
-        Results(filled, RUN)
-    assert filled.read_bytes() == before
-
-
-def test_fresh_keeps_what_was_there(experiment, at_once, undrawn, filled):
-    before = filled.read_bytes()
-    filled.with_name("experiment_before1.jsonl").write_text("an older one")
-    done = experiment("--models-dir", filled.parent, *FEW, "--fresh")
-    aside = filled.with_name("experiment_before2.jsonl")
+def test_fresh_keeps_what_was_there(experiment, at_once, undrawn, path):
+    assert experiment(*FEW).returncode == 0
+    before = path.read_bytes()
+    path.with_name("experiment_before1.jsonl").write_text("an older one")
+    done = experiment(*FEW, "--fresh")
+    aside = path.with_name("experiment_before2.jsonl")
     assert done.returncode == 0 and aside.name in done.stderr
-    assert aside.read_bytes() == before and len(lines_of(filled)) == 3
-    assert filled.with_name("experiment_before1.jsonl").read_text() == "an older one"
+    assert aside.read_bytes() == before and len(lines_of(path)) == 3
+    assert path.with_name("experiment_before1.jsonl").read_text() == "an older one"
 
 
 def test_a_network_of_another_run_is_trained_again(experiment, at_once, undrawn, path):
@@ -470,89 +332,8 @@ def test_a_folder_that_cannot_be_written(experiment, tmp_path, folder):
     assert "held out" not in done.stdout  # found out before the trials
 
 
-# On a Dask cluster
-
-dask = pytest.mark.skipif(
-    importlib.util.find_spec("distributed") is None,
-    reason='Dask is not installed (pip install "dask[distributed]")',
-)
-
-
-class Cluster:
-    """A scheduler and workers, real processes that share neither code nor data with the tests."""
-
-    def __init__(self, folder):
-        self.folder, self.processes = folder, []
-        self.environment = {
-            **{k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MNIST_DIR")},
-            "OMP_NUM_THREADS": "1",
-        }
-        file = folder / "scheduler.json"
-        self.start("scheduler", "--host=127.0.0.1", "--port=0", f"--scheduler-file={file}")
-        for _ in range(300):
-            if file.exists() and file.read_text().endswith("}"):
-                break
-            time.sleep(0.1)
-        self.address = json.loads(file.read_text())["address"]
-
-    def start(self, what, *arguments):
-        """Starts a `dask scheduler` or a `dask worker`."""
-        command = [sys.executable, "-m", "dask", what, "--no-dashboard", *arguments]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        process = subprocess.Popen(command, cwd=self.folder, env=self.environment, **quiet)
-        self.processes.append(process)
-        return process
-
-    def worker(self):
-        return self.start("worker", self.address, "--no-nanny", "--nthreads=1")
-
-    def stop(self):
-        for process in reversed(self.processes):
-            process.kill()
-            process.wait()
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    folder = tmp_path / "elsewhere"
-    folder.mkdir()
-    running = Cluster(folder)
-    yield running
-    running.stop()
-
-
-@dask
-def test_a_cluster_gives_the_same_and_a_killed_worker_loses_nothing(
-    cluster, experiment, undrawn, path, data, monkeypatch
-):
-    monkeypatch.setattr(trials, "PATIENCE", 1)
-    done = experiment("--cluster", cluster.address)  # a scheduler without workers
-    assert "no Dask cluster with a worker" in error_line(done)
-    assert "0 of 27 trials are done" in done.stderr
-    monkeypatch.setattr(trials, "PATIENCE", 10)
-    workers = [cluster.worker(), cluster.worker()]
-    wanted = [Trial(filters=filters, seed=seed) for seed in range(6) for filters in (10, 20)]
-    found = {}
-    with trials.Cluster(cluster.address, data, 1) as place:
-        for one, outcome in run_all(wanted, place):
-            if not found:
-                workers[0].kill()
-            found[one] = outcome
-        assert set(found) == set(wanted)
-        for one in wanted[:3]:
-            here = run_trial(asdict(one), data, 1)
-            assert all(here[name] == found[one][name] for name in NUMBERS)
-        # The whole program, on the worker that is left.
-        done = experiment(*FEW, "--cluster", cluster.address)
-        assert done.returncode == 0 and "test accuracy: " in done.stdout, done.stderr
-        assert len(trials_of(path)) == 3
-        with pytest.raises(Problem, match="lost its scheduler or all its workers"):
-            for _ in run_all(wanted, place):
-                cluster.processes[0].kill()  # the scheduler
-
-
-@dask
 def test_a_cluster_that_is_not_there(experiment, monkeypatch):
+    pytest.importorskip("distributed", reason="Dask is not installed")
     monkeypatch.setattr(trials, "PATIENCE", 1)
     done = experiment("--cluster", "tcp://127.0.0.1:9")
     assert "no Dask cluster with a worker answers at tcp://127.0.0.1:9" in error_line(done)

@@ -19,7 +19,7 @@ from conftest import HOME
 from test_figures import assert_readable, texts
 from test_gratings import BLUE, GREY, RED_GREEN, coloured, grating, window
 
-from network import datasets, photos, plots
+from network import cli, datasets, photos, plots
 from network.files import Problem
 from network.filters import gratings
 from network.model import MyNetwork, save_network
@@ -117,7 +117,8 @@ def test_all_at_once(look, picture, tmp_path):
     assert done.stdout.startswith("ResNet(\n  (conv1): Conv2d(3, 64, kernel_size=(7, 7)")
     assert "\nresnet18: 11,181,642 parameters\n" in done.stdout  # with ten classes
     words = "the first layer of a ResNet-18 trained on CIFAR-10"
-    assert f"\nfilters: {words} ({tmp_path}/models/{layers.SHIPPED}, test accuracy 91.23%)" in (
+    weights = cli.short(tmp_path / "models" / layers.SHIPPED).as_posix()
+    assert f"\nfilters: {words} ({weights}, test accuracy 91.23%)" in (
         done.stdout.replace("\\", "/")
     )
     assert "\nimage: the picture, 45×30 pixels\n" in done.stdout
