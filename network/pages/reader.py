@@ -171,7 +171,7 @@ def best_turn(pieces, tall, classify):
     score = np.log(sure.clip(0.1)).sum(1)
     best = int(score.argmax())
     # As given, unless another way is clearly better, and makes sense.
-    clear = score[best] - score[0] > 1.5 + 0.03 * len(bodies) and np.median(sure[best]) > 0.8
+    clear = score[best] - score[0] > 1.5 + 0.03 * len(bodies) and np.quantile(sure[best], 0.3) > 0.8
     return 90 * best if clear else 0
 
 
