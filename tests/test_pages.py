@@ -156,12 +156,11 @@ def words():
 
 
 def landscape():
-    """Hills, a sky and a sun: nothing in it is written."""
+    """Hills and a sky: nothing in it is written."""
     y, x = np.mgrid[0:1:600j, 0:1:800j]
     picture = np.stack([150 + 80 * y, 170 + 60 * y, 220 - 30 * y], -1)
     for height, colour in ((0.55, (90, 120, 70)), (0.75, (50, 90, 40))):
         picture[y > height + 0.08 * np.sin(7 * x + 9 * height)] = colour
-    picture[(x - 0.7) ** 2 + (y - 0.2) ** 2 < 0.008] = (250, 240, 200)
     return np.uint8(cv2.GaussianBlur(picture, (0, 0), 2))
 
 

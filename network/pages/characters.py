@@ -89,9 +89,9 @@ def darkness(ink, label, count, share):
 
 
 def usual_size(pieces):
-    """The usual longer side of a character in pixels: a median in which much ink counts more."""
+    """The usual longer side of a character in pixels: a median, wide and dark strokes first."""
     side = longer_side(pieces.box)
-    weight = np.minimum(pieces.area, side**2 / 4) * pieces.peak
+    weight = np.minimum(pieces.area / side, side / 4) * pieces.peak
     weight = weight * (side < 0.5 * max(pieces.ink.shape))
     order = np.argsort(side)
     total = weight[order].cumsum()

@@ -162,7 +162,7 @@ def best_turn(pieces, tall, classify):
     left, top, right, bottom = pieces.box.T
     straight = np.minimum(right - left, bottom - top) < 0.3 * side  # a 1, or a dash on its side
     bodies = np.flatnonzero((side > 0.6 * tall) & (side < 1.7 * tall) & ~straight)
-    if not len(bodies):
+    if len(bodies) < 3:  # too few to tell
         return 0
     bodies = np.random.default_rng(0).permutation(bodies)[:80]
     own = [own_ink(pieces, [k]) for k in bodies]
@@ -171,7 +171,7 @@ def best_turn(pieces, tall, classify):
     score = np.log(sure.clip(0.1)).sum(1)
     best = int(score.argmax())
     # As given, unless another way is clearly better, and makes sense.
-    clear = score[best] - score[0] > 1.5 + 0.03 * len(bodies) and np.median(sure[best]) > 0.8
+    clear = score[best] - score[0] > 1.5 + 0.03 * len(bodies) and np.quantile(sure[best], 0.3) > 0.8
     return 90 * best if clear else 0
 
 
