@@ -196,9 +196,10 @@ def learn(network, letters, test, options):
     """Trains the last layer, then all if wanted; draws and returns how it went."""
     start = time.perf_counter()
     device = network.fc1.weight.device
-    images, labels = letters.images, letters.labels
+    images, labels, noise = letters.images, letters.labels, learning.NOISE
     if are_drawn(options.train_dir):
         print(f"{learning.DRAWN} more of each letter are drawn by network/pen.py", flush=True)
+        noise = 0
         more = draw_letters(letters.names, learning.DRAWN, options.seed)
         images = torch.cat([images, more.images])
         labels = torch.cat([labels, more.labels])
@@ -207,7 +208,7 @@ def learn(network, letters, test, options):
     # programs keep these cores busy.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    training = learning.train_last_layer(network, images, labels)
+    training = learning.train_last_layer(network, images, labels, noise)
     epochs = results.follow(training, network, letters, test)
     results.print_first_right(epochs)
     recipes = [learning.FROZEN]

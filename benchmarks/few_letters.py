@@ -40,11 +40,11 @@ def choose(labels, count):
     return chosen
 
 
-def learn(digits, images, labels, classes):
+def learn(digits, images, labels, classes, noise):
     """A network that has learned these letters."""
     network = copy.deepcopy(digits)
     learning.replace_last_layer(network, classes)
-    for _ in learning.train_last_layer(network, images, labels):
+    for _ in learning.train_last_layer(network, images, labels, noise):
         pass
     return network
 
@@ -93,7 +93,7 @@ def main():
         more = draw_letters(letters.names, learning.DRAWN, draw)
         images = torch.cat([letters.images, more.images])
         labels = torch.cat([letters.labels, more.labels])
-        network = learn(digits, images, labels, len(letters.names))
+        network = learn(digits, images, labels, len(letters.names), noise=0)
         rows.append([percent_right(network, letters.names, part) for part in sources.values()])
     show(f"drawn, {len(letters.names)} letters", rows)
 
@@ -103,7 +103,7 @@ def main():
             torch.manual_seed(draw)
             chosen = choose(letters.labels, options.pictures)
             images, labels = letters.images[chosen], letters.labels[chosen]
-            network = learn(digits, images, labels, len(letters.names))
+            network = learn(digits, images, labels, len(letters.names), learning.NOISE)
             rows.append(
                 [
                     percent_right(network, letters.names, part, chosen if part is letters else None)

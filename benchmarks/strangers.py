@@ -18,7 +18,8 @@ from network import plots
 from network.cli import HOME, print_files
 from network.digits.doubt import entropy
 from network.model import network_input
-from network.photos import NoInk, image_files, read_character
+from network.photos import NoInk, read_character
+from network.pictures import image_files
 from network.weights import DIGITS, load_network
 
 BINS = 10  # of the probability, each as wide as the others

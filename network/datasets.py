@@ -48,7 +48,7 @@ PLACES = {
 # What a download takes, in megabytes.
 SIZES = {"MNIST": 12, "FashionMNIST": 31, "CIFAR10": 170}
 # Drawn beside MNIST's 60,000: found on sets of other people's digits. More digits cost MNIST.
-DRAWN_DIGITS, DRAWN_OTHERS = 15_000, 6_000
+DRAWN_DIGITS, DRAWN_OTHERS = 18_000, 6_000
 SWING = 0.6  # of the hands that draw them, see `pen.Hand`: MNIST has the odd ones itself
 DRAWN_MORE = 5_000  # drawn digits to calibrate with
 TIMEOUT = 20  # seconds without an answer after which a connection is given up

@@ -278,8 +278,8 @@ def scanned(ink, rng):
     ink = np.float32(ink) / 255
     side = 64 if rng.random() < 0.5 else rng.integers(18, 40)
     width = np.exp(rng.normal(0, 0.16))
-    if rng.random() < 0.3:
-        x, y, w, h = cv2.boundingRect(np.uint8(ink > 0))
+    x, y, w, h = cv2.boundingRect(np.uint8(ink > 0))
+    if rng.random() < (0.5 if w < 0.4 * h else 0.25):
         ink = ink[y : y + h, x : x + w]
         width = (h / w) ** rng.uniform(0, 1)
     h, w = ink.shape

@@ -74,8 +74,13 @@ def script(monkeypatch, capfd):
 
 
 @pytest.fixture
-def quick_figures(monkeypatch):
-    """Figures are made but not painted, which takes most of a program's time."""
+def quick_figures(monkeypatch, request):
+    """Figures are made but not painted, which takes most of a program's time.
+
+    Tests that look at them are marked by `pytest.mark.painted`.
+    """
+    if request.node.get_closest_marker("painted"):
+        return
     blank = cv2.imencode(".png", np.zeros((9, 9), np.uint8))[1].tobytes()
     monkeypatch.setattr(Figure, "savefig", lambda self, file, **options: file.write(blank))
 

@@ -519,10 +519,8 @@ def test_two_runs_at_once_in_one_folder(place):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
-def test_names_that_are_no_text(script, place, monkeypatch):
+def test_names_that_are_no_text(script, place, no_painting):
     """Old archives unpack to such names on Linux; other systems do not let them be."""
-    monkeypatch.setattr(operators, "POOL", 100)
-    monkeypatch.setattr(gratings, "POOL", 20)
     name = os.fsdecode(b"\xff 7.png")
     try:
         (place / name).write_bytes(PNG)

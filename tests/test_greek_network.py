@@ -184,9 +184,21 @@ def test_whitening_evens_out_what_varies_within_letters():
     torch.testing.assert_close(centre, points.mean(0))
     torch.testing.assert_close(matrix, matrix.T, atol=1e-5, rtol=0)
     spread = torch.stack([((points - centre) @ matrix)[labels == n].std(0) for n in range(3)])
-    # The covariance is drawn half-way to a sphere: 81 to (81 + 27.7) / 2, 1 to (1 + 27.7) / 2.
-    expected = (torch.tensor([81, 1, 1]) / torch.tensor([54.3, 14.3, 14.3])) ** 0.5
+    # The covariance is drawn towards a sphere, by 0.8: 81 to 0.2 · 81 + 0.8 · 27.7, 1 likewise.
+    expected = (torch.tensor([81, 1, 1]) / torch.tensor([38.3, 22.3, 22.3])) ** 0.5
     torch.testing.assert_close(spread.mean(0), expected, rtol=0.1, atol=0)
+
+
+def test_distorted_letters_differ_and_stay_letters():
+    torch.manual_seed(0)
+    image = torch.zeros(28, 28, dtype=torch.uint8)
+    image[6:22, 12:16] = 255
+    images = learning.distort(image.repeat(200, 1, 1), noise=0)
+    assert images.shape == (200, 28, 28) and images.min() >= 0 and images.max() <= 255
+    ink = (images > 127).sum((1, 2)).float()
+    assert ink.min() > 20 and ink.max() < 180 and ink.std() > 10  # thinner and thicker than 64
+    noisy = learning.distort(image.repeat(200, 1, 1), noise=0.2)
+    assert noisy[:, 0].std() > 10 > images[:, 0].std()
 
 
 @pytest.mark.usefixtures("quick")

@@ -11,7 +11,7 @@ from conftest import HOME
 
 
 @pytest.fixture
-def evaluate(script, small_mnist, tmp_path):
+def evaluate(script, small_mnist, tmp_path, quick_figures):
     """Runs mnist_eval.py on the small data set, its figures in tmp_path."""
 
     def run(*arguments):
@@ -35,6 +35,7 @@ def error_lines(done, status):
     return lines
 
 
+@pytest.mark.painted
 def test_test_set_and_new_digits(evaluate, tmp_path):
     done = evaluate()
     assert done.returncode == 0, done.stderr
@@ -57,7 +58,7 @@ def test_test_set_and_new_digits(evaluate, tmp_path):
         assert f"{name}.png" in done.stdout
 
 
-def test_the_real_test_set(script, mnist_dir, tmp_path):
+def test_the_real_test_set(script, mnist_dir, tmp_path, quick_figures):
     done = script("mnist_eval.py", "--data-dir", mnist_dir, "--figures-dir", tmp_path)
     first = re.findall(r"^ *-?\d+\.\d\d.*$", done.stdout, re.M)
     assert [int(row.split()[-1]) for row in first] == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
@@ -65,7 +66,7 @@ def test_the_real_test_set(script, mnist_dir, tmp_path):
     assert right >= 9940
 
 
-def test_pictures_alone_need_no_data_set(script, pictures, tmp_path, offline):
+def test_pictures_alone_need_no_data_set(script, pictures, tmp_path, offline, quick_figures):
     folders = ["--data-dir", tmp_path / "none", "--figures-dir", tmp_path]
     done = script("mnist_eval.py", pictures / "7.png", *folders)
     assert done.returncode == 0 and done.stderr == ""

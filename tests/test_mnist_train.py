@@ -22,7 +22,7 @@ FIGURES = {"1a_examples.png", "1b_network.png", "1c_accuracy.png", "1c_loss.png"
 
 
 @pytest.fixture
-def train(script, small_mnist, tmp_path):
+def train(script, small_mnist, tmp_path, quick_figures):
     """Runs mnist_train.py on the small data set, its results in tmp_path."""
 
     def run(*arguments, dataset="mnist"):
@@ -42,6 +42,7 @@ def error_line(done, status=2):
     return errors[0]
 
 
+@pytest.mark.painted
 def test_trains_draws_and_saves(train, tmp_path):
     done = train("--epochs", 3, "--batch-size", 32)
     assert done.returncode == 0, done.stderr
