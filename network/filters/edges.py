@@ -26,13 +26,20 @@ def count_edge_detectors(kernels, what, seed):
     are = "is an edge detector" if edges == 1 else "are edge detectors"
     scored = [
         f"{mean_and_interval(chance.edges, '.3g')}, {edges} or more in "
-        f"{np.mean(chance.edges >= edges):.1%}"
+        f"{share_of_draws(chance.edges >= edges)}"
         for chance in (white, smooth)
     ]
     print(
-        f"\nverdict: {edges} of {count} {what} {are}; of {count} random ones {scored[0]} of draws; "
+        f"\nverdict: {edges} of {count} {what} {are}; of {count} random ones {scored[0]}; "
         f"of {count} random and as smooth {scored[1]}"
     )
+
+
+def share_of_draws(hits):
+    """How many of (N,) draws hit, in words where a share would read as none."""
+    if not hits.any():
+        return f"fewer than 1 of {len(hits):,} draws"
+    return f"{hits.mean():.2g} of draws" if hits.mean() < 0.001 else f"{hits.mean():.1%} of draws"
 
 
 def mean_and_interval(values, form):
