@@ -63,7 +63,7 @@ def test_the_real_test_set(script, mnist_dir, tmp_path, quick_figures):
     first = re.findall(r"^ *-?\d+\.\d\d.*$", done.stdout, re.M)
     assert [int(row.split()[-1]) for row in first] == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
     right = int(re.search(r"^accuracy: (\d+)/10000 = ", done.stdout, re.M)[1])
-    assert right >= 9940
+    assert right >= 9900
 
 
 def test_pictures_alone_need_no_data_set(script, pictures, tmp_path, offline, quick_figures):

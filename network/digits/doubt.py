@@ -17,7 +17,7 @@ LAST = Recipe(  # how `learn_doubt` trains
     augment=False,
     curriculum=False,
 )
-WEIGHT = 0.3  # of what is no digit; with more of it the last layer reads digits worse
+WEIGHT = 0.1  # of what is no digit; with more of it the last layer reads digits worse
 KEPT = 0.997  # share of MNIST's digits that are not doubted
 SCALES = torch.linspace(0.5, 2, 151).tolist()
 
