@@ -74,7 +74,7 @@ def test_shipped_pages_are_read_by_default(read, tmp_path):
     result = read()
     assert result.returncode == 0
     right, total = map(int, re.search(r"accuracy: (\d+)/(\d+) = ", result.stdout).groups())
-    assert right >= (0.9 if kind == "words" else 0.95) * total  # words are doubted too rarely
+    assert right >= 0.95 * total
     for path in (HOME / "data" / "pages").glob("*.jpg"):
         assert path.stat().st_size < 300_000
         assert (tmp_path / "figures" / f"1g_{path.stem}.png").stat().st_size < 400_000
