@@ -267,7 +267,7 @@ def recognise(network, names, options):
         if len(images) < figures.SHOWN:
             pictures.append(thumbnail(picture))
             images.append(image)
-            captions.append(figures.guesses(probabilities, names))
+            captions.append(plots.guesses(probabilities, names))
     if not images:
         return status, []
     title = f"New letters: as given, and as the network sees them ({len(images)})"

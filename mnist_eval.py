@@ -65,7 +65,7 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network.photos import NoInk, read_character, transform_of
     from network.pictures import image_files, thumbnail
     from network.training import predict
-    from network.weights import DIGITS, class_names, load_digit_network, load_network
+    from network.weights import DIGITS, class_names, load_network, require_digits
 
 SHOWN = 30  # most pictures in figure 1f
 
@@ -75,14 +75,14 @@ def main(options):
     weights = cli.weights_path(options)
     require_writable(options.figures_dir)
     network, facts = load_network(weights, device)
+    names = class_names(network, facts)
     if options.page:
         from network.pages.report import read_pages
 
-        network = load_digit_network(weights, device)
+        require_digits(weights, names)
         status, written = read_pages(network, facts.get("doubt_limit"), device, options)
         cli.print_files(written)
         return status
-    names = class_names(network, facts)
     written = []
     if not options.pictures:
         written += run_test_set(network, names, device, options)  # 1.E

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from network.files import Problem
+from network.pictures import thumbnail
 
 SHRINK_TO = 360  # longest side, in pixels, at which ink is looked for
 ENLARGE_TO = 160  # the same of small pictures, enlarged by whole numbers
@@ -32,10 +33,7 @@ def find_ink(picture):
         NoInk: nothing in the picture stands out.
     """
     h, w = picture.shape[:2]
-    scale = SHRINK_TO / max(h, w)
-    if scale < 1:
-        size = max(1, round(w * scale)), max(1, round(h * scale))
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    picture = thumbnail(picture, SHRINK_TO)
     tone = one_tone(even_light(np.float32(np.atleast_3d(picture))))  # (h, w)
     # Whatever is measured below is measured in pixels, and a small picture has too few of them.
     zoom = max(1, ENLARGE_TO // max(h, w))

@@ -10,7 +10,6 @@ from torch import nn
 
 from network.files import whole_file
 
-IMAGE_SIZE = 28  # pixels along each side of an input image
 # Mean and standard deviation of MNIST's training pixels, on a scale of 0 to 1.
 MEAN, STD = 0.1307, 0.3081
 

@@ -172,9 +172,12 @@ def composite(picture):
 
 def thumbnail(picture, side=200):
     """A picture made to fit into side×side pixels; smaller ones stay as they are."""
-    height, width = picture.shape[:2]
-    scale = side / max(height, width)
+    return shrunk(picture, side / max(picture.shape[:2]))
+
+
+def shrunk(picture, scale):
+    """A picture made smaller by a factor, if that is below 1."""
     if scale >= 1:
         return picture
-    size = max(1, round(width * scale)), max(1, round(height * scale))
+    size = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)

@@ -100,16 +100,21 @@ def image_grid(images, captions, columns, title):
     return figure
 
 
-def guesses(probabilities, names):
-    """The answer and its probability; where the network is not sure, the next best as well.
+def guesses(probabilities, names, truth=None):
+    """The answer with its probability, and the truth, or the next best where it is not sure.
 
     Args:
         probabilities: (classes,).
         names: of the classes.
+        truth: the label of what is misread.
     """
-    (first, second), (best, next_best) = (row.tolist() for row in probabilities.topk(2))
-    answer = f"{names[best]} ({first:.1%})"
-    return answer if first >= SURE else f"{answer}\nor {names[next_best]} ({second:.1%})"
+    best, second = probabilities.topk(2).indices.tolist()
+    lines = [f"{names[best]} ({probabilities[best]:.1%})"]
+    if truth is not None:
+        lines.append(f"true {names[truth]} ({probabilities[truth]:.1%})")
+    elif probabilities[best] < SURE:
+        lines.append(f"or {names[second]} ({probabilities[second]:.1%})")
+    return "\n".join(lines)
 
 
 def confusion(counts, class_names, title):

@@ -98,14 +98,22 @@ def load_digit_network(path, device="cpu"):
         Problem: also if it learned anything else.
     """
     network, facts = load_network(path, device)
-    names = class_names(network, facts)
+    require_digits(path, class_names(network, facts))
+    return network
+
+
+def require_digits(path, names):
+    """Makes sure that the classes of the network in a file are the ten digits.
+
+    Raises:
+        Problem: they are not.
+    """
     if names != DIGITS:
         listed = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
         raise Problem(
             f"{path} tells {len(names)} classes apart ({listed}), not the ten digits; choose a "
             "digit network's weights"
         )
-    return network
 
 
 def class_names(network, facts):

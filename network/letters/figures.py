@@ -9,9 +9,8 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from network.plots import BLUE, GREEN, GREY, INK, ORANGE, RED, pictures_as_seen
+from network.plots import BLUE, GREEN, GREY, INK, ORANGE, RED, guesses, pictures_as_seen
 
-SURE = 0.9  # below this probability a figure shows the second guess, too
 SHOWN = 25  # most pictures in the figure of letters
 
 
@@ -116,20 +115,3 @@ def _spread_over(chosen, labels):
         turns[label] = turns.get(label, 0) + 1
         turn.append(turns[label])
     return chosen[torch.tensor(turn, dtype=torch.int64).argsort(stable=True)]
-
-
-def guesses(probabilities, names, truth=None):
-    """The answer with its probability, and the truth, or the next best where it is not sure.
-
-    Args:
-        probabilities: (classes,).
-        names: of the classes.
-        truth: the label of what is misread.
-    """
-    best, second = probabilities.topk(2).indices.tolist()
-    lines = [f"{names[best]} ({probabilities[best]:.1%})"]
-    if truth is not None:
-        lines.append(f"true {names[truth]} ({probabilities[truth]:.1%})")
-    elif probabilities[best] < SURE:
-        lines.append(f"or {names[second]} ({probabilities[second]:.1%})")
-    return "\n".join(lines)

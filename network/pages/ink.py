@@ -3,16 +3,10 @@
 import cv2
 import numpy as np
 
+from network.pictures import thumbnail
+
 WORK = 6_000_000  # pixels; larger pictures are shrunk to it
 THIN, WIDE = 1 / 14, 1 / 4  # of the picture's longer side: strokes are thinner
-
-
-def shrunk(image, scale):
-    """An image made smaller by a factor, if that is below 1."""
-    if scale >= 1:
-        return image
-    size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def page_ink(picture, reach):
@@ -27,7 +21,7 @@ def page_ink(picture, reach):
         paper's noise, on that scale.
     """
     h, w = picture.shape[:2]
-    given = shrunk(picture, 500 / max(h, w))
+    given = thumbnail(picture, 500)
     k = int(max(given.shape) * reach) | 1
     # Closing fills what is darker and narrower than k, and leaves the edges of wider things.
     paper = cv2.morphologyEx(cv2.medianBlur(given, 3), cv2.MORPH_CLOSE, np.ones((k, k), np.uint8))
@@ -96,7 +90,7 @@ def long_parts(mask):
     Returns (H, W) uint8, a part of the mask with all that is connected to such things.
     """
     h, w = mask.shape
-    small = np.uint8(shrunk(mask * 255, 1000 / max(h, w)) > 40)
+    small = np.uint8(thumbnail(mask * 255, 1000) > 40)
     _, label, boxes, _ = cv2.connectedComponentsWithStats(small)
     wide = (boxes[:, 2] > 0.25 * small.shape[1]) | (boxes[:, 3] > 0.25 * small.shape[0])
     wide[0] = False
@@ -121,7 +115,7 @@ def lean(lines):
     return best[1]
 
 
-def rotate(image, angle, inverse=False):
+def rotate(image, angle):
     """Turns an image about its middle so that what rises by `angle` lies flat; frame grows."""
     h, w = image.shape[:2]
     move = rotation((h, w), angle)

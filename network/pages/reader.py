@@ -27,6 +27,7 @@ from network.pages.characters import (
     usual_size,
 )
 from network.pages.rows import find_rows, first_of_numbers, words_doubted
+from network.pictures import shrunk, thumbnail
 from network.training import predict
 
 GLANCE = 1000  # pixels, the longer side at which `count_at_a_glance` looks
@@ -121,7 +122,7 @@ def pieces_of(picture):
     """A page's pieces, its lines laid flat, and the affine matrix (2, 3) back to the picture."""
     height, width = picture.shape[:2]
     scale = min(1, (inks.WORK / (height * width)) ** 0.5)
-    picture = inks.shrunk(picture, scale)
+    picture = shrunk(picture, scale)
     for reach in (inks.THIN, inks.WIDE):
         ink, least = inks.page_ink(picture, reach)
         lines = inks.long_parts(np.uint8(ink > least))
@@ -181,7 +182,7 @@ def count_at_a_glance(picture, network, device):
     Cheap where there is but one: the network is asked only about several marks of about one size.
     The arguments are as in `read_page`.
     """
-    small = inks.shrunk(picture, GLANCE / max(picture.shape))
+    small = thumbnail(picture, GLANCE)
     pieces, _ = pieces_of(small)
     if not len(pieces.box):
         return 0
