@@ -192,7 +192,7 @@ def accuracy_curves(epochs, checked, title):
     axis.set_ylabel("accuracy")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.yaxis.set_major_formatter(PercentFormatter(1))
-    axis.legend(title="after the last epoch", loc="lower right", alignment="left")
+    axis.legend(title="after the last epoch", loc="best", alignment="left")
     return figure
 
 
