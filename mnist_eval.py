@@ -59,7 +59,7 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
 
     from network import datasets
     from network.digits import labels
-    from network.digits.doubt import entropy
+    from network.digits.doubt import entropy, with_doubts
     from network.files import Problem, require_writable
     from network.pages.reader import count_at_a_glance
     from network.photos import NoInk, read_character, transform_of
@@ -80,6 +80,7 @@ def main(options):
         from network.pages.report import read_pages
 
         require_digits(weights, names)
+        network = with_doubts(network, facts)
         status, written = read_pages(network, facts.get("doubt_limit"), device, options)
         cli.print_files(written)
         return status
@@ -88,7 +89,7 @@ def main(options):
         written += run_test_set(network, names, device, options)  # 1.E
     status = 0
     if options.pictures or names == DIGITS:
-        status, paths = recognise(network, names, facts, device, options)  # 1.F
+        status, paths = recognise(with_doubts(network, facts), names, facts, device, options)  # 1.F
         written += paths
     cli.print_files(written)
     return status

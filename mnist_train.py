@@ -50,10 +50,10 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
 
     from network import datasets, nodigits, plots
     from network.digits import figures
-    from network.digits.doubt import calibrate, doubt_limit, learn_doubt
+    from network.digits.doubt import WithOthers, calibrate, doubt_limit
     from network.files import Problem, name_beside, require_writable
     from network.model import MyNetwork, network_input, parameter_count, save_network
-    from network.training import REPORT, Recipe, WithOthers, evaluate, measures, train
+    from network.training import REPORT, Recipe, evaluate, measures, train
     from network.weights import load_network, set_aside_better
 
 RECIPES = {"default": Recipe(), "report": REPORT}
@@ -76,14 +76,19 @@ def main(options):
     draw_examples(test, options)  # 1.A
     torch.manual_seed(options.seed)
     network = MyNetwork().to(device)
+    learner = network
+    if lessons is not training:  # what is no digit is learned as well, in classes of its own
+        learner = WithOthers(network, len(nodigits.CLASSES)).to(device)
     print(network)  # 1.B
     print(f"{parameter_count(network):,} parameters\n", flush=True)
-    history = learn(network, training, lessons, test, options)  # 1.C
-    limit = None if lessons is training else settle_doubts(network, training, lessons, options)
+    history = learn(network, learner, training, lessons, test, options)  # 1.C
+    doubts = {"doubt_limit": None}
+    if learner is not network:
+        doubts = settle_doubts(learner, training, options)
     draw_curves(history, lessons, options)
     accuracy = print_accuracies(network, training, test)
     draw_network(network, test, options)  # 1.B, now that there is something to see
-    path = save(network, lessons, history, accuracy, limit, options)  # 1.D
+    path = save(network, lessons, history, accuracy, doubts, options)  # 1.D
     names = ("1a_examples", "1b_network", "1c_accuracy", "1c_loss")
     cli.print_files([figure_path(name, dataset, options) for name in names] + [path])
 
@@ -116,7 +121,7 @@ def draw_network(network, test, options):
     plots.save(figure, figure_path("1b_network", test.dataset, options))
 
 
-def learn(network, training, lessons, test, options):
+def learn(network, learner, training, lessons, test, options):
     """1.C: trains and tests after each epoch; returns the history.
 
     The network learns `lessons`: the training images, and drawn ones where these are added. What
@@ -130,17 +135,15 @@ def learn(network, training, lessons, test, options):
         known = facts(lessons, history, options)
         save_network(unfinished, network, **known, images=len(lessons.labels), training=state)
 
-    with_others = lessons is not training  # what is no digit, in classes of its own
-    learner = WithOthers(network, len(nodigits.CLASSES)) if with_others else network
     epochs = train(
-        learner.to(lessons.labels.device),
+        learner,
         lessons.images,
         lessons.labels,
         recipe,
         save=keep,
         saved=saved,
     )
-    if with_others:
+    if learner is not network:
         print(
             f"learning {len(training.labels):,} images of {training.dataset} and, drawn by "
             f"network/pen.py, {datasets.DRAWN_DIGITS:,} digits and {datasets.DRAWN_OTHERS:,} "
@@ -207,20 +210,20 @@ def read_unfinished(path, training, options):
     return before["history"], before["training"]
 
 
-def settle_doubts(network, training, lessons, options):
-    """Teaches the network to doubt, and calibrates it.
+def settle_doubts(learner, training, options):
+    """Calibrates a `WithOthers`; returns what its checkpoint needs for doubts.
 
-    Returns:
-        The entropy above which an answer is perhaps no digit.
+    That is the entropy above which an answer is perhaps no digit, and the last layer's part for
+    what is none.
     """
-    learn_doubt(network, lessons.images, torch.where(lessons.labels < 10, lessons.labels, -1))
     drawn = datasets.more_drawn(options.seed).to(training.images.device)
     calibrate(
-        network,
+        learner,
         torch.cat([training.images[-CHECKED:], drawn.images]),
         torch.cat([training.labels[-CHECKED:], drawn.labels]),
     )
-    return doubt_limit(network, training.images)
+    others = {name: value.cpu() for name, value in learner.others.state_dict().items()}
+    return {"doubt_limit": doubt_limit(learner, training.images), "others": others}
 
 
 def draw_curves(history, training, options):
@@ -255,12 +258,12 @@ def print_accuracies(network, training, test):
     return accuracies[1]
 
 
-def save(network, training, history, accuracy, limit, options):
+def save(network, training, history, accuracy, doubts, options):
     """1.D: saves the network and returns its path; weights that tested better are not lost."""
     path = weights_path(training.dataset, options)
     known = facts(training, history, options) | {"test_accuracy": accuracy}
     cli.notice(set_aside_better(path, accuracy, known["dataset"]))
-    save_network(path, network, **known, doubt_limit=limit)
+    save_network(path, network, **known, **doubts)
     weights_path(training.dataset, options, "_unfinished").unlink(missing_ok=True)
     return path
 

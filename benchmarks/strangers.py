@@ -16,7 +16,7 @@ from matplotlib.ticker import PercentFormatter
 
 from network import plots
 from network.cli import HOME, print_files
-from network.digits.doubt import entropy
+from network.digits.doubt import entropy, with_doubts
 from network.model import network_input
 from network.photos import NoInk, read_character
 from network.pictures import image_files
@@ -32,6 +32,7 @@ def main():
     parser.add_argument("--figures-dir", type=Path, default=HOME / "figures")
     options = parser.parse_args()
     network, facts = load_network(options.weights)
+    network = with_doubts(network, facts)
     limit = facts.get("doubt_limit")
     print(f"{'folder':24} pictures    right  calibration error  perhaps no digit")
     of_all = []

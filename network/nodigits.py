@@ -2,7 +2,7 @@
 
 Letters and signs, scribbles, straight lines, several digits side by side, blots and textures: what
 lies before a reader of digits by mistake. While it learns, the network tells these from each other
-as well as from digits (`training.WithOthers`), so that its features are of use for other signs.
+as well as from digits (`digits/doubt.py`), so that its features are of use for other signs.
 """
 
 import contextlib

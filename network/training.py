@@ -64,7 +64,7 @@ class Epoch:
 
     number: int  # 1 for the first
     losses: list  # mean loss of each training batch, in nats
-    running_accuracy: float  # right answers of those labelled, with dropout and augmentation
+    running_accuracy: float  # share of right answers, with dropout and augmentation
     seconds: float  # spent on learning, evaluations not counted
     cpu_seconds: float  # the same as CPU time of the calling thread
 
@@ -138,7 +138,6 @@ def train(
     optimizer = optimizer or make_optimizer(learner, recipe)
     batches = math.ceil(len(images) / recipe.batch_size)  # in an epoch
     steps = recipe.epochs * batches
-    labelled = (labels >= 0).float().mean().item()  # share that can be right, see `exposure_loss`
     parts = {"network": network, "learner": learner, "optimizer": optimizer}
     done, order, losses, correct = 0, None, None, None
     if saved:
@@ -198,7 +197,7 @@ def train(
                 done += 1
                 bar.update(len(batch))
                 if step % 20 == 0 and not bar.disable:
-                    share = correct.item() / ((step + 1) * recipe.batch_size * labelled)
+                    share = correct.item() / ((step + 1) * recipe.batch_size)
                     bar.set_postfix_str(f"loss {losses[step]:.3f}, accuracy {share:.1%}", False)
                 if save:
                     random = random_state(device)
@@ -208,7 +207,7 @@ def train(
             of_batches = losses.tolist()  # waits for a GPU to finish, so that the time is right
             seconds, cpu_seconds = time.perf_counter() - start, time.thread_time() - cpu_start
             network.eval()
-            share = correct.item() / (len(images) * labelled)
+            share = correct.item() / len(images)
             yield Epoch(number, of_batches, share, seconds, cpu_seconds)
             if save:  # by now the caller has taken note of this epoch
                 save(state())
@@ -223,60 +222,12 @@ def train(
             layer.p = p
 
 
-class WithOthers(nn.Module):
-    """A network that, while it learns, tells more classes apart than it answers with.
-
-    What is none of its classes (here: no digit) gets classes of its own, whose part of the last
-    layer is left out in eval mode, and dropped in the end. Were the network to learn of these only
-    to be undecided (`exposure_loss`), its features would be near zero for all that is no digit, and
-    useless for other signs.
-
-    Args:
-        network: a `MyNetwork`.
-        others: how many classes more.
-    """
-
-    def __init__(self, network, others):
-        super().__init__()
-        self.network = network
-        self.others = nn.Linear(network.fc2.in_features, others)
-
-    def forward(self, x):
-        """Log-probabilities of images made by `network_input`: (B, classes + others), in eval mode
-        (B, classes)."""
-        features = self.network.features(x)
-        outputs = self.network.fc2(features)
-        if self.training:
-            outputs = torch.cat([outputs, self.others(features)], dim=1)
-        return F.log_softmax(outputs, dim=1)
-
-
 @torch.no_grad()
 def features(network, images):
     """What a network's last layer sees of images (N, 28, 28): (N, 50), on the network's device."""
     network.eval()
     images = images.to(network.fc1.weight.device)
     return torch.cat([network.features(network_input(batch)) for batch in images.split(2000)])
-
-
-def exposure_loss(log_probabilities, labels, weight=1.0):
-    """Negative log-likelihood, with examples of what is none of the classes (label -1).
-
-    Of these every class should be equally probable (outlier exposure: Hendrycks et al. 2019, "Deep
-    Anomaly Detection with Outlier Exposure"): their loss is the Kullback-Leibler divergence from
-    the uniform distribution.
-
-    Args:
-        log_probabilities: (B, classes).
-        labels: (B,) int64.
-        weight: of what is none of the classes, beside what is one.
-
-    Returns:
-        The mean over the batch, in nats.
-    """
-    of_labels = -log_probabilities.gather(1, labels.clamp(min=0)[:, None]).squeeze(1)
-    of_none = -log_probabilities.mean(1) - math.log(log_probabilities.shape[1])
-    return torch.where(labels < 0, weight * of_none, of_labels).mean()
 
 
 def curriculum(progress):

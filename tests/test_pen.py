@@ -38,7 +38,8 @@ def test_every_way_of_writing_is_drawn_inside_the_frame(character):
 
 
 def test_skeletons_are_well_formed():
-    assert set(pen.SKELETONS) == set(pen.ALPHABET + CHARACTERS + nodigits.CHARACTERS)
+    known = pen.DIGITS + pen.ALPHABET + nodigits.CHARACTERS
+    assert set(pen.SKELETONS) == set(known) and len(set(known)) == len(known)
     for character, ways in pen.SKELETONS.items():
         least = 5 if character in CHARACTERS else 1
         assert len({way[1] for way in ways}) == len(ways) >= least, "several ways, none twice"

@@ -1,23 +1,13 @@
 """Probabilities that mean what they say, and whether what was read is a digit at all."""
 
-import copy
-from functools import partial
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from network.training import Recipe, exposure_loss, features, predict, train
+from network.training import features, predict
 
-LAST = Recipe(  # how `learn_doubt` trains
-    epochs=8,
-    optimizer="adamw",
-    learning_rate=3e-3,
-    weight_decay=1e-4,
-    augment=False,
-    curriculum=False,
-)
-WEIGHT = 0.1  # of what is no digit; with more of it the last layer reads digits worse
 KEPT = 0.997  # share of MNIST's digits that are not doubted
 SCALES = torch.linspace(0.5, 2, 151).tolist()
 
@@ -27,48 +17,83 @@ def entropy(log_probabilities):
     return -(log_probabilities.exp() * log_probabilities).sum(1)
 
 
-def learn_doubt(network, images, labels):
-    """Teaches the last layer alone to be undecided where there is no digit.
+class WithOthers(nn.Module):
+    """A digit network that, while it learns, tells what is no digit apart as well.
+
+    Letters, scribbles and the like get classes of their own. In eval mode it answers with the
+    digits alone: the probability that it is none of them is shared out evenly, so that the answer
+    is as undecided as outlier exposure makes it (Hendrycks et al. 2019, "Deep Anomaly Detection
+    with Outlier Exposure"). Exposure itself leaves the features near zero for all that is no
+    digit, and so useless for letters.
 
     Args:
-        network: a `MyNetwork` trained as a part of `WithOthers`.
-        images: (N, 28, 28) uint8, digits and others.
-        labels: (N,) int64, -1 for what is no digit.
+        network: a `MyNetwork`; it answers by itself as surely as ever.
+        others: how many classes more.
     """
-    head = nn.Sequential(copy.deepcopy(network.fc2), nn.LogSoftmax(dim=1))
-    # Frozen layers make the same of an image in every epoch: once is enough.
-    points = features(network, images)
-    loss = partial(exposure_loss, weight=WEIGHT)
-    for _ in train(head, points, labels, LAST, nn.Identity(), loss_function=loss):
-        pass
-    network.fc2.load_state_dict(head[0].state_dict())
+
+    def __init__(self, network, others):
+        super().__init__()
+        self.network = network
+        self.others = nn.Linear(network.fc2.in_features, others)
+
+    def joint(self, features):
+        """Log-probabilities (B, classes + others) of what the network's `features` returned."""
+        outputs = torch.cat([self.network.fc2(features), self.others(features)], dim=1)
+        return F.log_softmax(outputs, dim=1)
+
+    def forward(self, x):
+        """Log-probabilities of images made by `network_input`: in eval mode (B, classes), while
+        training (B, classes + others)."""
+        joint = self.joint(self.network.features(x))
+        return joint if self.training else share_out(joint, self.network.fc2.out_features)
+
+
+def share_out(joint, classes):
+    """Log-probabilities (B, classes) of (B, classes + others): the others' shared out evenly."""
+    others = joint[:, classes:].logsumexp(1, keepdim=True)
+    return torch.logaddexp(joint[:, :classes], others - math.log(classes))
+
+
+def with_doubts(network, facts):
+    """A network that doubts what is no digit, if its checkpoint can: see `WithOthers`.
+
+    Args:
+        network, facts: as `load_network` returns them.
+    """
+    if "others" not in facts:
+        return network
+    learner = WithOthers(network, len(facts["others"]["bias"]))
+    learner.others.load_state_dict(facts["others"])
+    return learner.to(network.fc1.weight.device).eval()
 
 
 @torch.no_grad()
-def calibrate(network, images, labels):
+def calibrate(learner, images, labels):
     """Makes a network as sure of its answers as it is right, by a factor of its last layer.
 
     That is temperature scaling (Guo et al. 2017, "On Calibration of Modern Neural Networks"); no
     answer changes.
 
     Args:
-        network: a `MyNetwork`.
+        learner: a `WithOthers`.
         images: (N, 28, 28) uint8, such as it was not trained on.
         labels: (N,) int64.
     """
-    log_probabilities = predict(network, images)
+    joint = learner.joint(features(learner.network, images))
+    classes = learner.network.fc2.out_features
 
     def loss(scale):
-        return F.cross_entropy(scale * log_probabilities, labels).item()
+        return F.nll_loss(share_out((scale * joint).log_softmax(1), classes), labels).item()
 
     scale = min(SCALES, key=loss)
-    network.fc2.weight *= scale
-    network.fc2.bias *= scale
+    for layer in (learner.network.fc2, learner.others):
+        layer.weight *= scale
+        layer.bias *= scale
 
 
 def doubt_limit(network, images):
     """The entropy in nats that the share `KEPT` of images of digits (N, 28, 28) stays below.
 
-    After `learn_doubt` a network answers what is no digit with more.
+    A `WithOthers` answers what is no digit with more.
     """
     return torch.quantile(entropy(predict(network, images)), KEPT).item()
