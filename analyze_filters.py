@@ -195,7 +195,7 @@ def look_at_answer(network, names, dataset, options):
         what = f"the ninth test image of {dataset}"
     else:
         try:
-            _, image = read_character(options.image, options.transform)
+            _, image, _ = read_character(options.image, options.transform)
         except Problem as problem:
             cli.complain(problem)
             return problem.status, []

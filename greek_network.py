@@ -255,7 +255,7 @@ def recognise(network, names, options):
         if index == 0:
             print()
         try:
-            picture, image = read_character(path, TRANSFORMS[options.transform])
+            picture, image, _ = read_character(path, TRANSFORMS[options.transform])
         except Problem as problem:
             cli.complain(problem)
             status = max(status, problem.status)

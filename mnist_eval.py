@@ -5,7 +5,9 @@ With pictures it recognises these alone. Leaves the figures 1e and 1f; where wei
 pictures are the user's own, the figures' names say so.
 """
 
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from network import cli
 
@@ -68,6 +70,7 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network.weights import DIGITS, class_names, load_network, require_digits
 
 SHOWN = 30  # most pictures in figure 1f
+AHEAD = 16  # pictures that are read at once; more would fill the memory with photographs
 
 
 def main(options):
@@ -157,36 +160,59 @@ def recognise(network, names, facts, device, options):
     transform = transform_of(names, facts)
     limit = facts.get("doubt_limit")  # see network/digits/doubt.py; not all weights have one
     status, answers, shown = 0, [], {"mistakes": [], "others": []}
-    for path in tqdm(paths, desc="recognising", leave=False, disable=None):
+    bar = tqdm(total=len(paths), desc="recognising", leave=False, disable=None)
+    for path, seen in look_at_all(paths, transform):
+        bar.update()
         label = labels.true_label(path, names) if options.labels else None
-        try:
-            picture, image = read_character(path, transform)
-        except Problem as problem:
-            cli.complain(problem)
-            status = max(status, problem.status)
-            if isinstance(problem, NoInk):
+        if isinstance(seen, Problem):
+            cli.complain(seen)
+            status = max(status, seen.status)
+            if isinstance(seen, NoInk):
                 answers.append(labels.Answer(path, label, None, "no ink"))  # that is not right
             continue
+        picture, image, marks = seen
         outputs = predict(network, torch.from_numpy(image)[None].to(device))  # (1, 10)
         probabilities = outputs[0].exp().cpu()
         index = int(probabilities.argmax())
         text = f"{names[index]} ({probabilities[index]:.1%})"
-        if limit and entropy(outputs) > limit:
+        doubted = bool(limit and entropy(outputs) > limit)
+        if doubted:
             text += ", perhaps no digit"
         answer = labels.Answer(path, label, index, text)
         answers.append(answer)
         tqdm.write(f"{path}: {text}{answer.truth(names)}", file=sys.stdout)
-        several = count_at_a_glance(picture, network, device) if names == DIGITS else 0
-        if several:
-            cli.notice(f"{path} seems to hold {several} digits; --page reads them")
+        if names == DIGITS and (marks > 1 or doubted):
+            several = count_at_a_glance(picture, network, device)
+            if several:
+                cli.notice(f"{path} seems to hold {several} digits; --page reads them")
         pairs = shown["mistakes" if answer.is_mistake else "others"]
         if len(pairs) < SHOWN:
             pairs.append((answer, thumbnail(picture), image, probabilities))
+    bar.close()
     if options.labels:
         print_accuracy_of_known(answers, names)
     if not any(shown.values()):
         return status, []
     return status, [draw_pictures(shown, answers, names, options)]
+
+
+def look_at_all(paths, transform):
+    """Reads pictures on all cores, a few ahead of what is asked for.
+
+    Yields:
+        Each path with what `read_character` returns of it or, in its place, the `Problem`.
+    """
+
+    def look_at(path):
+        try:
+            return read_character(path, transform)
+        except Problem as problem:
+            return problem
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(paths), AHEAD):
+            some = paths[start : start + AHEAD]
+            yield from zip(some, pool.map(look_at, some), strict=True)
 
 
 def print_accuracy_of_known(answers, names):

@@ -66,7 +66,7 @@ def read_folder(network, folder):
     for path in image_files([folder]):
         labels.append(DIGITS.index(path.parent.name) if path.parent.name in DIGITS else -1)
         try:
-            _, image = read_character(path)
+            _, image, _ = read_character(path)
             with torch.inference_mode():
                 outputs.append(network(network_input(torch.from_numpy(image)[None]))[0])
         except NoInk:

@@ -1,6 +1,6 @@
 """Where the ink is in a picture: of any size, margin and frame, on any paper, in any light.
 
-ink = find_ink(picture)  # (h, w) float32: 0 for paper, 1 for ink, nothing but the character
+ink, marks = find_ink(picture)  # (h, w) float32: 0 for paper, 1 for the character's ink
 """
 
 from dataclasses import dataclass
@@ -25,9 +25,11 @@ class NoInk(Problem):
 
 
 def find_ink(picture):
-    """Finds the ink: (H, W) or (H, W, 3) uint8 → (h, w) float32, 0 for paper and 1 for ink.
+    """Finds the ink of one character in a picture, (H, W) or (H, W, 3) uint8.
 
-    Large pictures are shrunk, h and w being at most `SHRINK_TO`.
+    Returns:
+        (h, w) float32, 0 for paper and 1 for ink, large pictures shrunk to at most `SHRINK_TO`; and
+        how many marks of about its size there are, itself among them.
 
     Raises:
         NoInk: nothing in the picture stands out.
@@ -39,21 +41,21 @@ def find_ink(picture):
     zoom = max(1, ENLARGE_TO // max(h, w))
     large = np.repeat(np.repeat(tone, zoom, 0), zoom, 1)
     large = 255 - without_lines(255 - without_lines(large))
-    ink, likeness = max(candidates(large, zoom), key=lambda found: found[1])
+    likeness, ink, marks = max(candidates(large, zoom), key=lambda found: found[0])
     if not likeness:
         raise NoInk(NO_INK)
-    return cv2.resize(ink, tone.shape[::-1], interpolation=cv2.INTER_AREA)
+    return cv2.resize(ink, tone.shape[::-1], interpolation=cv2.INTER_AREA), marks
 
 
 def candidates(tone, zoom):
-    """What may be the ink in (h, w) uint8: pairs as `strokes` returns them.
+    """What may be the ink in (h, w) uint8, each as `strokes` returns it.
 
     Ink may be darker or lighter than its paper, thin or as wide as two thirds of the picture.
     """
     for one_way in (tone, 255 - tone):
         thin, wide = (dark_parts(one_way, reach) for reach in (THIN, WIDE))
-        ink, likeness = strokes(wide, zoom)
-        yield ink, likeness * PREFER_WIDE
+        likeness, ink, marks = strokes(wide, zoom)
+        yield likeness * PREFER_WIDE, ink, marks
         if (thin.mask != wide.mask).any():
             yield strokes(thin, zoom)
 
@@ -113,16 +115,16 @@ def one_tone(picture):
 def strokes(parts, zoom):
     """Finds the character among the `DarkParts` of a picture whose pixels are `zoom`² each.
 
-    Returns its ink, (h, w) float32 from 0 to 1, and how much it is like ink, 0 for not at all:
-    ink has sharp edges all around, and many for its area. The gaps between strokes, a sheet on
-    a table and a shadow have fewer.
+    Returns how much it is like ink, 0 for not at all; the ink, (h, w) float32 from 0 to 1; and how
+    many marks there are of about that size. Ink has sharp edges all around, and many for its area.
+    The gaps between strokes, a sheet on a table and a shadow have fewer.
     """
     h, w = parts.mask.shape
     box = np.ones((3, 3), np.uint8)
     ink, mask = parts.darker, without_specks(parts.mask)
     rows, columns = mask.nonzero()
     if not len(rows):
-        return ink, 0
+        return 0, ink, 0
 
     # Group what lies close together: strokes may be broken.
     r = max(1, (h + w) // 100)
@@ -150,9 +152,11 @@ def strokes(parts, zoom):
     score = edges * np.where(touches, inside, 1)
     main = score.argmax()
     if not score[main]:
-        return ink, 0
+        return 0, ink, 0
 
-    near = max(right[main] - left[main], bottom[main] - top[main]) / 2
+    side = np.maximum(right - left, bottom - top)
+    alike = (side > 0.5 * side[main]) & (score > 0.08 * score[main])
+    near = side[main] / 2
     beside = np.maximum(left - right[main], left[main] - right) < near
     beside &= np.maximum(top - bottom[main], top[main] - bottom) < near
     keep = np.uint8(beside & (score >= 0.08 * score[main]))
@@ -161,7 +165,7 @@ def strokes(parts, zoom):
     rim = edge[body > cv2.erode(body, box, borderValue=0)]
     contrast = np.percentile(ink[body > 0], 80)
     if np.sqrt(np.median(rim)) < 0.08 * contrast:  # light fades so slowly, ink does not
-        return ink, 0
+        return 0, ink, 0
     sharp_all_around = np.sqrt(rim).mean() ** 2 / rim.mean()  # 1 if equally sharp everywhere
     kept = keep[label]
     # Paper, not ink, lies along most of the frame.
@@ -169,7 +173,7 @@ def strokes(parts, zoom):
     likeness = (edges[main] * sharp_all_around * (1 - frame)) ** 2 / area[main]
     ink = np.clip(ink / contrast, 0, 1)
     skirt = np.ones((2 * zoom + 1, 2 * zoom + 1), np.uint8)  # half ink, half paper
-    return ink * cv2.dilate(kept, skirt), likeness
+    return likeness, ink * cv2.dilate(kept, skirt), int(alike.sum())
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ def normalise(picture):
     Raises:
         NoInk: nothing in the picture stands out.
     """
-    return fit(find_ink(picture))
+    ink, _ = find_ink(picture)
+    return fit(ink)
 
 
 def read_character(path, transform=normalise):
@@ -39,7 +40,8 @@ def read_character(path, transform=normalise):
         transform: makes the 28×28.
 
     Returns:
-        The picture, (H, W, 3) uint8 RGB, and (28, 28) uint8.
+        The picture, (H, W, 3) uint8 RGB; (28, 28) uint8; and how many marks of that character's
+        size `normalise` saw in the picture, 1 with another transform.
 
     Raises:
         NoInk: nothing in the picture stands out.
@@ -47,7 +49,10 @@ def read_character(path, transform=normalise):
     """
     picture = read_image(path)
     try:
-        return picture, transform(picture)
+        if transform is normalise:
+            ink, marks = find_ink(picture)
+            return picture, fit(ink), marks
+        return picture, transform(picture), 1
     except NoInk as problem:
         raise NoInk(f"{path}: {problem}") from None
 

@@ -102,7 +102,7 @@ def with_checksums(content):
 
 def read_picture(path):
     """Reads a picture as the programs do, and sees that what comes of it is in order."""
-    picture, image = read_character(path)
+    picture, image, _ = read_character(path)
     assert picture.ndim == 3 and picture.shape[2] == 3 and picture.dtype == np.uint8
     assert image.shape == (28, 28) and image.dtype == np.uint8 and image.max() == 255
 

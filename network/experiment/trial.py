@@ -5,10 +5,8 @@ What is in this file, model.py and training.py decides what a trial finds: edit 
 earlier results no longer count (see `results.identity`).
 """
 
-import ctypes
 import math
 import threading
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import torch
@@ -52,7 +50,6 @@ def run_trial(setting, data, epochs):
         that the training took in each epoch, as lists. A final trial adds "weights", a dict of
         arrays.
     """
-    _keep_freed_memory()
     # A worker of a cluster may run several threads, but torch's random numbers are the process's:
     # one trial at a time. The lock belongs to torch, since code that was sent as such has no
     # module of its own that all threads share.
@@ -63,20 +60,6 @@ def run_trial(setting, data, epochs):
             return _run(Trial(**setting), data, epochs)
         finally:
             torch.set_num_threads(threads)
-
-
-def _keep_freed_memory():
-    """Has this process keep the memory that tensors leave, for the next ones.
-
-    The C library of Linux gives large blocks back and asks for them again, every step, and each
-    page of them is a trap into the kernel. With batches of 256 an epoch takes 1.15 times as long,
-    with batches of 64 now and then 1.2 times, as the heap happens to lie: clocks are steadier so.
-    """
-    trim_threshold, mmap_threshold = -1, -3  # names and values as in glibc's malloc.h
-    with suppress(AttributeError, OSError, TypeError):  # no glibc: Windows, macOS, musl
-        glibc = ctypes.CDLL(None)
-        glibc.mallopt(trim_threshold, 2**30)
-        glibc.mallopt(mmap_threshold, 2**25)  # bytes; the most that it takes
 
 
 def _run(trial, data, epochs):

@@ -168,7 +168,7 @@ def read_letters(files, names, transform=normalise):
             for path in paths:
                 bar.update()
                 try:
-                    picture, image = read_character(path, transform)
+                    picture, image, _ = read_character(path, transform)
                 except Problem as problem:
                     with bar.external_write_mode():
                         notice(f"left out: {problem}")

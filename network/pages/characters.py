@@ -7,15 +7,8 @@ import numpy as np
 
 from network import photos
 
-SLANTS = (
-    -0.75,
-    -0.5,
-    -0.25,
-    0,
-    0.25,
-    0.5,
-    0.75,
-)  # of the cuts that are tried between touching digits
+# Of the cuts that are tried between touching digits.
+SLANTS = (-0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75)
 
 
 @dataclass
@@ -177,6 +170,10 @@ def join(pieces, tall, classify):
     part = np.minimum(height[first], height[second]) < 0.65 * tall
     slim = (width[second] < 0.3 * tall) & (height[second] < 0.85 * height[first])
     part |= slim & (gap < 0.06 * tall)
+    # Nor is what lies in another's box: digits beside each other hardly share any place.
+    shared_height = np.minimum(a[:, 3], b[:, 3]) - np.maximum(a[:, 1], b[:, 1])
+    area_of_b = (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])
+    part |= (shared.clip(0) * shared_height.clip(0))[good] > 0.5 * area_of_b[good]
     accept = np.where(part, together > 0.6 * alone, together > np.minimum(alone, other) + 0.3)
     accept &= part | over | (together > 0.9)
 

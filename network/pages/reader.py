@@ -169,7 +169,7 @@ def best_turn(pieces, tall, classify):
     own = [own_ink(pieces, [k]) for k in bodies]
     images = [photos.fit(np.rot90(x, -quarter)) for quarter in range(4) for x in own]
     sure = classify(np.stack(images)).max(1).reshape(4, -1)
-    score = np.log(sure.clip(0.1)).sum(1)
+    score = np.log(sure.clip(0.2)).sum(1)
     best = int(score.argmax())
     # As given, unless another way is clearly better, and makes sense.
     clear = score[best] - score[0] > 1.5 + 0.03 * len(bodies) and np.quantile(sure[best], 0.3) > 0.8

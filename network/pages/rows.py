@@ -67,11 +67,11 @@ def words_doubted(answers, doubt, first):
 
     Among digits a mark is a digit, too, even one that would be doubted, (n,) bool, by itself. Not
     where half of the row would be, or in a word: three marks or more without a gap (`first` is as
-    from `first_of_numbers`), half of them doubted. Some letters look like digits.
+    from `first_of_numbers`), two in five doubted. Many letters look like digits.
     """
     number = first.cumsum()
     marks, doubts = np.bincount(number), np.bincount(number, doubt)
-    word = ((marks > 2) & (doubts >= 0.5 * marks))[number]
+    word = ((marks > 2) & (doubts >= 0.4 * marks))[number]
     if doubt.mean() >= 0.5:
         word |= doubt
     return np.where(word, "?", answers)
