@@ -83,7 +83,7 @@ def feature_plane(points, labels, is_test, class_names, shares, title):
 
 
 def read_letters(letters, probabilities, title):
-    """Letters as given and as seen, with the answers; where they are too many, mistakes first.
+    """Letters as given and as seen, with the answers; of too many, mistakes are chosen first.
 
     Args:
         letters: `Letters`.
@@ -103,7 +103,7 @@ def read_letters(letters, probabilities, title):
         captions.append(guesses(row, letters.names, None if right else label))
         colours.append(GREEN if right else RED)
     if len(shown) < len(answers):
-        title += f" ({len(shown)} of {len(answers)}, mistakes first)"
+        title += f" ({len(shown)} of {len(answers)}, mistakes chosen first)"
     pictures = [letters.pictures[index] for index in shown]
     return pictures_as_seen(pictures, letters.images[shown].numpy(), captions, colours, title)
 
