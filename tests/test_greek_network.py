@@ -192,11 +192,11 @@ def test_whitening_evens_out_what_varies_within_letters():
 def test_distorted_letters_differ_and_stay_letters():
     torch.manual_seed(0)
     image = torch.zeros(28, 28, dtype=torch.uint8)
-    image[5:23, 11:17] = 255
+    image[6:22, 12:16] = 255
     images = learning.distort(image.repeat(200, 1, 1), noise=0)
     assert images.shape == (200, 28, 28) and images.min() >= 0 and images.max() <= 255
     ink = (images > 127).sum((1, 2)).float()
-    assert 50 < ink.mean() < 160 and ink.std() > 10  # thinner and thicker than 108
+    assert ink.min() > 10 and ink.max() < 180 and ink.std() > 10  # thinner and thicker than 64
     noisy = learning.distort(image.repeat(200, 1, 1), noise=0.2)
     assert noisy[:, 0].std() > 10 > images[:, 0].std()
 
