@@ -84,6 +84,7 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network.photos import normalise, read_character, report_transform
     from network.pictures import image_files, thumbnail
     from network.training import features, predict, train
+    from network.views import Views
     from network.weights import load_digit_network, set_aside_better
 
 TRANSFORMS = {"mnist": normalise, "report": report_transform}
@@ -236,7 +237,8 @@ def learn(network, letters, test, options):
 
 def test_network(network, test, options):
     """Tests the network; returns the accuracy and the figures' paths."""
-    probabilities = predict(network, test.images.to(network.fc1.weight.device)).exp().cpu()
+    images = test.images.to(network.fc1.weight.device)
+    probabilities = predict(Views(network), images).exp().cpu()
     accuracy, counts = results.print_accuracy(test, probabilities)
     mistakes = int(counts.sum() - counts.trace())
     tested = writers(options.test_dir or options.train_dir)
@@ -261,7 +263,7 @@ def recognise(network, names, options):
             status = max(status, problem.status)
             continue
         batch = torch.from_numpy(image)[None].to(network.fc1.weight.device)
-        probabilities = predict(network, batch)[0].exp().cpu()
+        probabilities = predict(Views(network), batch)[0].exp().cpu()
         answer = int(probabilities.argmax())
         print(f"{path}: {names[answer]} ({probabilities[answer]:.1%})")
         if len(images) < figures.SHOWN:

@@ -5,6 +5,7 @@ With pictures it recognises these alone. Leaves the figures 1e and 1f; where wei
 pictures are the user's own, the figures' names say so.
 """
 
+import itertools
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -56,6 +57,7 @@ if __name__ == "__main__":
     options = parse_options()
 
 with cli.loading():  # takes seconds, too long for --help or a mistyped option
+    import numpy as np
     import torch
     from tqdm import tqdm
 
@@ -70,7 +72,7 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network.weights import DIGITS, class_names, load_network, require_digits
 
 SHOWN = 30  # most pictures in figure 1f
-AHEAD = 16  # pictures that are read at once; more would fill the memory with photographs
+TOGETHER = 16  # pictures read at once; more would fill the memory with photographs
 
 
 def main(options):
@@ -161,7 +163,7 @@ def recognise(network, names, facts, device, options):
     limit = facts.get("doubt_limit")  # see network/digits/doubt.py; not all weights have one
     status, answers, shown = 0, [], {"mistakes": [], "others": []}
     bar = tqdm(total=len(paths), desc="recognising", leave=False, disable=None)
-    for path, seen in look_at_all(paths, transform):
+    for path, seen, outputs in read_all(paths, transform, network, device):
         bar.update()
         label = labels.true_label(path, names) if options.labels else None
         if isinstance(seen, Problem):
@@ -171,11 +173,10 @@ def recognise(network, names, facts, device, options):
                 answers.append(labels.Answer(path, label, None, "no ink"))  # that is not right
             continue
         picture, image, marks = seen
-        outputs = predict(network, torch.from_numpy(image)[None].to(device))  # (1, 10)
-        probabilities = outputs[0].exp().cpu()
+        probabilities = outputs.exp()
         index = int(probabilities.argmax())
         text = f"{names[index]} ({probabilities[index]:.1%})"
-        doubted = bool(limit and entropy(outputs) > limit)
+        doubted = bool(limit and entropy(outputs[None]) > limit)
         if doubted:
             text += ", perhaps no digit"
         answer = labels.Answer(path, label, index, text)
@@ -196,11 +197,12 @@ def recognise(network, names, facts, device, options):
     return status, [draw_pictures(shown, answers, names, options)]
 
 
-def look_at_all(paths, transform):
-    """Reads pictures on all cores, a few ahead of what is asked for.
+def read_all(paths, transform, network, device):
+    """Reads pictures on all cores, the next ones while the network has these.
 
     Yields:
-        Each path with what `read_character` returns of it or, in its place, the `Problem`.
+        Each path with what `read_character` returns of it and the network's outputs (classes,), or
+        with the `Problem` that there was and None.
     """
 
     def look_at(path):
@@ -209,10 +211,18 @@ def look_at_all(paths, transform):
         except Problem as problem:
             return problem
 
+    parts = [paths[start : start + TOGETHER] for start in range(0, len(paths), TOGETHER)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(paths), AHEAD):
-            some = paths[start : start + AHEAD]
-            yield from zip(some, pool.map(look_at, some), strict=True)
+        coming = pool.map(look_at, parts[0])
+        for part, following in itertools.zip_longest(parts, parts[1:], fillvalue=[]):
+            looks, coming = list(coming), pool.map(look_at, following)
+            images = [look[1] for look in looks if not isinstance(look, Problem)]
+            outputs = iter([])
+            if images:
+                batch = torch.from_numpy(np.stack(images)).to(device)  # (up to 16, 28, 28)
+                outputs = iter(predict(network, batch).cpu())
+            for path, look in zip(part, looks, strict=True):
+                yield path, look, None if isinstance(look, Problem) else next(outputs)
 
 
 def print_accuracy_of_known(answers, names):

@@ -15,6 +15,7 @@ from network import cli
 from network.letters import learning
 from network.letters.folders import draw_letters, find_letters, read_letters
 from network.training import evaluate
+from network.views import Views
 from network.weights import load_digit_network
 
 
@@ -64,7 +65,7 @@ def percent_right(network, names, letters, left_out=None):
     counted = labels >= 0 if left_out is None else (labels >= 0) & ~left_out
     if not counted.any():
         return float("nan")
-    return 100 * evaluate(network, letters.images[counted], labels[counted])[1]
+    return 100 * evaluate(Views(network), letters.images[counted], labels[counted])[1]
 
 
 def main():

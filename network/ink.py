@@ -242,18 +242,24 @@ def printed_lines(mask):
         long = (right - left >= 0.7 * wide) & (bottom - top < 0.15 * tall)
         long[0] = False
         edge = max(2, wide // 50)
-        through = long & (left <= edge) & (right >= wide - edge)
+        cut_off = (top <= edge) | (bottom >= tall - edge)  # a line askew may leave there, too
+        through = long & (cut_off | (left <= edge)) & (cut_off | (right >= wide - edge))
         found.append((np.uint8(long)[label] & m, long.sum(), through.sum()))
     (level, levels, through), (upright, uprights, also_through) = found
     if not levels + uprights:
         return np.zeros_like(mask)
     upright = upright.T
-    # A stroke that crosses a line goes on to both sides of it.
-    crossed = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((thick, 1), np.uint8))
-    crossed_upright = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((1, thick), np.uint8))
+    # A stroke that crosses a line goes on to both sides of it; beyond the frame nothing does.
+    beyond = {"borderType": cv2.BORDER_CONSTANT, "borderValue": 0}
+    tall_box, wide_box = np.ones((thick, 1), np.uint8), np.ones((1, thick), np.uint8)
+    crossed = cv2.morphologyEx(mask, cv2.MORPH_OPEN, tall_box, **beyond)
+    crossed_upright = cv2.morphologyEx(mask, cv2.MORPH_OPEN, wide_box, **beyond)
     lines = (level & (1 - crossed)) | (upright & (1 - crossed_upright)) | (level & upright)
     rest = cv2.morphologyEx(mask & (1 - lines), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
-    x, y, wide, tall = cv2.boundingRect(rest)
+    _, label, boxes, _ = cv2.connectedComponentsWithStats(rest)
+    size = boxes[:, 4] * (np.arange(len(boxes)) > 0)
+    # The character; what a line that the frame cuts leaves there is small.
+    x, y, wide, tall = cv2.boundingRect(np.uint8(size > 0.2 * size.max())[label])
     none = np.zeros_like(mask)
     if max(wide / w, tall / h) < 0.2:
         return none
@@ -263,7 +269,6 @@ def printed_lines(mask):
         return none
     if x < 2 or y < 2 or x + wide > w - 2 or y + tall > h - 2:
         return none
-    _, label = cv2.connectedComponents(rest)
     touching = np.unique(label[cv2.dilate(lines, np.ones((3, 3), np.uint8)) > 0])
     attached = np.isin(label, touching[touching > 0]).sum() / rest.sum()
     thin = lines.sum() / ((levels * w) + (uprights * h)) < 0.6 * stroke_width(rest)

@@ -97,6 +97,15 @@ def ruled(ink):
     return np.uint8(paper * (1 - ink[..., None]))
 
 
+def on_a_line(ink):
+    """The five stands on a ruled line; the frame cuts the line above, as the sheet lies askew."""
+    lines = np.zeros_like(ink)
+    bottom = np.flatnonzero((ink > 0.5).any(1))[-1].item()
+    for left, right in ((bottom - 4, bottom + 4), (-4, 10)):
+        cv2.line(lines, (-1, left), (321, right), 0.9, 6)
+    return on_paper(np.maximum(ink, lines))
+
+
 def noisy(ink):
     noise = np.random.default_rng(0).normal(0, 12, (320, 320, 3))
     return np.uint8(np.clip(on_paper(ink, (60, 60, 60), (220, 220, 215)) + noise, 0, 255))
@@ -119,6 +128,7 @@ WAYS = {
     "border": border,
     "patch": patch,
     "ruled": ruled,
+    "on a line": on_a_line,
     "noisy": noisy,
     "pencil": pencil,
 }

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from network import pen, training
@@ -24,6 +25,7 @@ from network.training import (
     random_affine,
     train,
 )
+from network.views import VIEWS, Views, views
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +124,22 @@ def test_what_is_no_digit_is_answered_undecided(digits):
     # The digit network by itself gives the same answers, and a checkpoint the same doubts.
     assert torch.equal(predict(network, images[2000:]).argmax(1), of_digits.argmax(1))
     again = with_doubts(network, {"others": learner.others.state_dict()})
-    assert torch.equal(predict(again, noise[400:]), of_noise)
+    assert torch.equal(predict(again, noise[400:]), predict(Views(learner), noise[400:]))
     assert with_doubts(network, {}) is network
+
+
+def test_views_are_the_image_and_slight_distortions_whose_mean_answer_counts(digits):
+    images = network_input(digits[0][:50])
+    seen = views(images)
+    assert seen.shape == (len(VIEWS), 50, 1, 28, 28) and torch.equal(seen[0], images)
+    for view in seen[1:]:  # each still much like the image, and none like another
+        alike = F.cosine_similarity(view.flatten(1), images.flatten(1))
+        assert 0.6 < alike.median() < 0.99
+    assert (seen - images).abs().amax((1, 2, 3, 4))[1:].min() > 0.1
+    torch.manual_seed(0)
+    network = MyNetwork().eval()
+    wanted = torch.stack([network(view) for view in seen]).mean(0).softmax(1)
+    torch.testing.assert_close(Views(network)(images).exp(), wanted)
 
 
 def test_calibrated_probabilities_mean_what_they_say(digits):
@@ -142,7 +158,8 @@ def test_calibrated_probabilities_mean_what_they_say(digits):
     right = (answers == labels[2000:]).float().mean().item()
     assert outputs.exp().amax(1).mean().item() == pytest.approx(right, abs=0.04)
     limit = doubt_limit(learner, images[2000:])
-    assert (entropy(outputs) > limit).float().mean().item() == pytest.approx(1 - KEPT, abs=0.002)
+    doubts = entropy(predict(Views(learner), images[2000:]))
+    assert (doubts > limit).float().mean().item() == pytest.approx(1 - KEPT, abs=0.002)
 
 
 def test_random_affine_moves_but_keeps_the_digit(digits):

@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from network.training import features, predict
+from network.views import Views
 
-KEPT = 0.997  # share of MNIST's digits that are not doubted
+KEPT = 0.9985  # share of MNIST's digits that are not doubted
 SCALES = torch.linspace(0.5, 2, 151).tolist()
 
 
@@ -55,7 +56,9 @@ def share_out(joint, classes):
 
 
 def with_doubts(network, facts):
-    """A network that doubts what is no digit, if its checkpoint can: see `WithOthers`.
+    """A network to read with, which doubts what is no digit if its checkpoint can.
+
+    See `Views` and `WithOthers`; a network that learned no such doubts answers as it is.
 
     Args:
         network, facts: as `load_network` returns them.
@@ -64,7 +67,7 @@ def with_doubts(network, facts):
         return network
     learner = WithOthers(network, len(facts["others"]["bias"]))
     learner.others.load_state_dict(facts["others"])
-    return learner.to(network.fc1.weight.device).eval()
+    return Views(learner.to(network.fc1.weight.device)).eval()
 
 
 @torch.no_grad()
@@ -91,9 +94,9 @@ def calibrate(learner, images, labels):
         layer.bias *= scale
 
 
-def doubt_limit(network, images):
+def doubt_limit(learner, images):
     """The entropy in nats that the share `KEPT` of images of digits (N, 28, 28) stays below.
 
-    A `WithOthers` answers what is no digit with more.
+    What is no digit is answered with more by a `WithOthers`, seen in `Views`.
     """
-    return torch.quantile(entropy(predict(network, images)), KEPT).item()
+    return torch.quantile(entropy(predict(Views(learner), images)), KEPT).item()
