@@ -15,11 +15,8 @@ def parse_options():
         "Task 2: draws the network's filters, what they make of a digit, which classical operators "
         "they are like, and what in an image speaks for the network's answer."
     )
-    parser.add_folders("data", "models", "figures")
-    parser.add_device()
-    parser.add_seed()
+    parser.add_shared("data-dir", "models-dir", "figures-dir", "device", "seed", "weights")
     add = parser.add_argument
-    parser.add_weights()
     add(
         "--layer",
         choices=("conv1", "conv2"),
@@ -65,6 +62,7 @@ def main(options):
     find = datasets.find_fashion_or_digits if clothes else datasets.find_digits
     dataset = find(options.dataset, options.data_dir)
     drawn = "drawn" if dataset == "drawn digits" else None
+    # The names of figures say if the network or the digits are not those that ship.
     options.suffix = cli.suffix(options.weights, drawn)
     image = datasets.load(dataset, options.data_dir, train=True, count=1).images[0]  # (28, 28)
 
@@ -72,60 +70,55 @@ def main(options):
     print(f"{parameter_count(network):,} parameters\n")
     what = f"the first training image of {dataset}"
     look = look_at_first_layer if options.layer == "conv1" else look_at_second_layer
-    written = look(network, image, what, options)  # 2a to 2c
+    drawn = look(network, image, what, options.seed)  # 2a to 2c
+    written = plots.save_all(drawn, options.figures_dir, options.suffix)
     options.transform = transform_of(names, facts)
     status, paths = look_at_answer(network, names, dataset, options)  # 2d
     cli.print_files(written + paths)
     return status
 
 
-def look_at_first_layer(network, image, what, options):
-    """2a to 2c for conv1; returns the paths of the figures."""
+def look_at_first_layer(network, image, what, seed):
+    """2a to 2c for conv1: figures by name."""
     weights, bias = parameters(network.conv1)  # (10, 1, 5, 5), (10,)
     print_filters(weights, bias)
-    responses = operators.layer_responses(network_input(image[None])[0].numpy(), weights, bias)
+    seen = network_input(image[None])[0].numpy()  # (1, 28, 28)
+    responses = operators.respond(seen, weights) + bias[:, None, None]
     kernels = weights[:, 0]
     count = f"{len(kernels)} filters of conv1"
-    paths = [figure_path(name, options) for name in ("2a_filters", "2b_responses")]
-    plots.save(figures.filter_panels(kernels, f"The {count}"), paths[0])
     title = f"The {count}, and what each makes of {what} (valid part, with bias, before pooling)"
-    figure = figures.filters_and_responses(image, kernels, responses, title)
-    plots.save(figure, paths[1])
-    paths.append(figure_path("2c_operators", options))
-    plots.save(compare_with_operators(kernels), paths[2])
-    count_edge_detectors(kernels, "filters of conv1", options.seed)
-    return paths
+    drawn = {
+        "2a_filters": figures.filter_panels(kernels, f"The {count}"),
+        "2b_responses": figures.filters_and_responses(image, kernels, responses, title),
+        "2c_operators": compare_with_operators(kernels),
+    }
+    count_edge_detectors(kernels, "filters of conv1", seed)
+    return drawn
 
 
-def look_at_second_layer(network, image, what, options):
-    """2a and 2b for conv2, and all its kernels judged; returns the paths of the figures."""
+def look_at_second_layer(network, image, what, seed):
+    """2a and 2b for conv2, and all its kernels judged: figures by name."""
     weights, bias = parameters(network.conv2)  # (20, 10, 5, 5), (20,)
     print(f"conv2.weight {list(weights.shape)}: too many to print, see figure 2a\n")
     with torch.inference_mode():
         x = network_input(image[None]).to(network.conv1.weight.device)
         maps = F.relu(network.pool1(network.conv1(x)))[0].cpu().numpy()  # (10, 12, 12)
-    responses = operators.layer_responses(maps, weights, bias)
-    names = "2a_filters_conv2", "2b_responses_conv2"
-    paths = [figure_path(name, options) for name in names]
-    title = f"The {weights.shape[0]} × {weights.shape[1]} kernels of conv2"
-    plots.save(figures.filter_table(weights, title), paths[0])
+    responses = operators.respond(maps, weights) + bias[:, None, None]
+    of = f"The {weights.shape[0]} × {weights.shape[1]} kernels of conv2"
     title = (
         f"What conv2 sees of {what}: feature maps of conv1 after pooling and ReLU (grey), and what "
         "its filters make of them, with bias, before pooling (colour)"
     )
-    plots.save(figures.maps_and_responses(maps, responses, title), paths[1])
     kernels = weights.reshape(-1, *weights.shape[2:])  # (200, 5, 5)
     names, *_ = operators.best_matches(kernels)
     print(f"best matches of the {len(kernels)} kernels:")
     for family, count in Counter(name.split()[0] for name in names).most_common():
         print(f"  {family:9} {count:4}")
-    count_edge_detectors(kernels, "kernels of conv2", options.seed)
-    return paths
-
-
-def figure_path(name, options):
-    """Where a figure goes; its name says if the network or the digits are not those that ship."""
-    return options.figures_dir / f"{name}{options.suffix}.png"
+    count_edge_detectors(kernels, "kernels of conv2", seed)
+    return {
+        "2a_filters_conv2": figures.filter_table(weights, of),
+        "2b_responses_conv2": figures.maps_and_responses(maps, responses, title),
+    }
 
 
 def parameters(layer):
@@ -188,7 +181,6 @@ def compare_with_operators(kernels):
 
 def look_at_answer(network, names, dataset, options):
     """2d: what in an image speaks for the answer; returns the exit status and the figure's path."""
-    path = figure_path("2d_occlusion", options)
     if options.image is None:
         test = datasets.load(dataset, options.data_dir, train=False, count=NINTH + 1)
         image = test.images[NINTH].numpy()
@@ -200,7 +192,6 @@ def look_at_answer(network, names, dataset, options):
             cli.complain(problem)
             return problem.status, []
         what = "the picture"
-        path = path.with_stem(path.stem + cli.suffix(options.image))
     probabilities, maps = occlude(network, image)
     answer, second = np.argsort(-probabilities)[:2]
     first_name, second_name = names[answer], names[second]
@@ -223,8 +214,8 @@ def look_at_answer(network, names, dataset, options):
     figure = figures.occlusion_maps(
         image, names, probabilities, maps, captions, list(COVERS), title
     )
-    plots.save(figure, path)
-    return 0, [path]
+    suffix = options.suffix + cli.suffix(options.image)
+    return 0, plots.save_all({"2d_occlusion": figure}, options.figures_dir, suffix)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,7 @@ def parse_options():
         "report's hypotheses. A run that was stopped goes on where it was. Trials run on the CPU, "
         "one thread each."
     )
-    parser.add_folders("data", "models", "figures")
-    parser.add_seed()
+    parser.add_shared("data-dir", "models-dir", "figures-dir", "seed")
     add = parser.add_argument
     add(
         "--dataset",
@@ -86,7 +85,7 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network.experiment.statistics import binomial_interval
     from network.files import Problem, require_writable
     from network.model import MyNetwork, save_network
-    from network.training import predict
+    from network.training import count_answers, predict
     from network.weights import load_network, set_aside_better
 
 # Data sets and figures are imported where they are used: this file is read by every worker
@@ -110,6 +109,7 @@ def main(options):
             f"NOTICE: {count_of(results.of_other_code, 'trial')} of other code or another torch "
             f"in {cli.short(results.path)} are left alone"
         )
+    network_path = options.models_dir / "experiment_network.pth"
     settings = Settings(options.filters, options.dropout, options.batch_size)
     wanted = settings.choose(options.scale_lr, options.grid)
     seeds = range(options.seed, options.seed + options.seeds)
@@ -121,7 +121,8 @@ def main(options):
         "that several dimensions share are run once",
         flush=True,
     )
-    with place_of_trials(options, data) as place:
+    where = trials.Cluster if options.cluster else trials.Processes
+    with where(options.cluster or options.workers, data, options.epochs) as place:
         failed = complete(in_order(wanted, seeds), results, place)
         found = {s: finished for s in wanted if (finished := results.of_setting(s, seeds))}
         if not found:
@@ -134,10 +135,10 @@ def main(options):
         if options.scale_lr:
             report.print_scaled(dimensions["batch_size"], scaled)
         if options.grid:
-            combined = {s: found[s] for s in settings.combinations() if s in found}
+            combined = {s: found[s] for s in settings.choose(grid=True) if s in found}
             report.print_grid(combined, dimensions, options.seeds)
-        best = choose_best(found)
-        failed += retrain(best, results, place, options, training)
+        best = replace(choose_best(found), seed=options.seed, final=True)
+        failed += retrain(best, results, place, network_path, training)
     of = (
         f"{dataset}, {count_of(run['train_images'], 'image')}, {count_of(options.seeds, 'seed')}, "
         f"{count_of(options.epochs, 'epoch')}"
@@ -146,23 +147,15 @@ def main(options):
     if options.grid:
         drawn["4_grid"] = figures.grid(found, settings, of)
     if not failed:
-        counts = confusion(network_path(options), test)
+        answers = predict(load_network(network_path)[0], test.images).argmax(1)
+        counts = count_answers(test.labels, answers, len(test.class_names)).numpy()
         report.print_confused(counts, test.class_names)
         wrong = f"{counts.sum() - counts.trace():,} mistakes in {len(test.labels):,} test images"
         title = f"The best setting ({describe(best)}), retrained\n{wrong} of {dataset}"
         drawn["4_confusion"] = plots.confusion(counts, test.class_names, title)
-    paths = [options.figures_dir / f"{name}.png" for name in drawn]
-    for path, figure in zip(paths, drawn.values(), strict=True):
-        plots.save(figure, path)
-    cli.print_files([results.path, network_path(options), *paths])
+    paths = plots.save_all(drawn, options.figures_dir)
+    cli.print_files([results.path, network_path, *paths])
     return 1 if failed else 0
-
-
-def place_of_trials(options, data):
-    """Where the trials run."""
-    if options.cluster:
-        return trials.Cluster(options.cluster, data, options.epochs)
-    return trials.Processes(options.workers, data, options.epochs)
 
 
 def complete(wanted, results, place, keep_weights=None):
@@ -211,14 +204,12 @@ def choose_best(found):
     return max(complete_ones, key=lambda setting: mean_accuracy(found[setting]))
 
 
-def retrain(best, results, place, options, training):
+def retrain(trial, results, place, path, training):
     """Trains the best setting once on all training images and keeps the network.
 
     Returns:
         How many trials failed, 0 or 1.
     """
-    trial = replace(best, seed=options.seed, final=True)
-    path = network_path(options)
 
     def keep(trial, outcome):
         network = MyNetwork(filters=(trial.filters, 2 * trial.filters), dropout=trial.dropout)
@@ -235,9 +226,13 @@ def retrain(best, results, place, options, training):
             test_accuracy=outcome["test_accuracy"],
         )
 
-    if not is_kept(trial, path, results):
+    try:
+        _, facts = load_network(path)
+    except Problem:
+        facts = {}
+    if (facts.get("run"), facts.get("trial")) != (results.run, asdict(trial)):
         results.finished.pop(trial, None)  # without its weights it is not done
-    name = str(replace(best, seed=options.seed)).rpartition(", seed")[0]
+    name = str(trial).rpartition(", seed")[0]
     print(f"\nbest setting by mean validation accuracy: {name}", flush=True)
     if failed := complete([trial], results, place, keep):
         return failed
@@ -247,34 +242,11 @@ def retrain(best, results, place, options, training):
     low, high = binomial_interval(right, total)
     images = results.run["train_images"] + results.run["validation_images"]
     print(
-        f"retrained on all {images:,} images to learn from and validate on, seed {options.seed}:\n"
+        f"retrained on all {images:,} images to learn from and validate on, seed {trial.seed}:\n"
         f"test accuracy: {right}/{total} = {share:.2%} (so many test images leave "
         f"{low:.2%} to {high:.2%})"
     )
     return 0
-
-
-def confusion(path, test):
-    """How often the network in a file takes each class for each, (C, C), row: true class."""
-    network, _ = load_network(path)
-    answers = predict(network, test.images).argmax(1)
-    classes = len(test.class_names)
-    counts = torch.bincount(classes * test.labels + answers, minlength=classes**2)
-    return counts.reshape(classes, classes).numpy()
-
-
-def is_kept(trial, path, results):
-    """Whether a file holds the weights of that trial of this run."""
-    try:
-        _, facts = load_network(path)
-    except Problem:
-        return False
-    return facts.get("run") == results.run and facts.get("trial") == asdict(trial)
-
-
-def network_path(options):
-    """Where the weights of the best setting go."""
-    return options.models_dir / "experiment_network.pth"
 
 
 if __name__ == "__main__":

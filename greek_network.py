@@ -18,9 +18,7 @@ def parse_options():
     parser = cli.Parser(
         "Task 3 and extension 2: teaches the digit network Greek letters through a new last layer."
     )
-    parser.add_folders("models", "figures")
-    parser.add_device()
-    parser.add_seed()
+    parser.add_shared("models-dir", "figures-dir", "device", "seed", "weights")
     add = parser.add_argument
     parser.add_pictures("pictures of one letter each, to recognise after the training")
     add("--extended", action="store_true", help="eight letters instead of three; figures ext2_…")
@@ -41,7 +39,6 @@ def parse_options():
         type=cli.path_name,
         help="letters to test on (default: data/greek_test; every fourth picture of --train-dir)",
     )
-    parser.add_weights()
     add(
         "--transform",
         choices=("mnist", "report"),
@@ -103,9 +100,9 @@ def main(options):
         "those of fc2\n",
         flush=True,
     )
-    written = [look_at_features(network, letters, test, options)]
-    history = learn(network, letters, test, options)
-    written.append(figure_path("training", options))
+    written = look_at_features(network, letters, test, options)
+    history, paths = learn(network, letters, test, options)
+    written += paths
     accuracy, paths = test_network(network, test, options)
     written += paths
     status, paths = recognise(network, letters.names, options)
@@ -186,15 +183,13 @@ def look_at_features(network, letters, test, options):
     results.print_neighbours(points, labels, f"the {points.shape[1]} frozen features")
     results.print_neighbours(plane, labels, "their plane")
     print(f"their plane shows {sum(shares[:2]):.0%} of the features' variance\n", flush=True)
-    path = figure_path("features", options)
     title = f"The frozen features of {letters_of(options)}, in their plane"
     figure = figures.feature_plane(plane, labels, is_test, letters.names, shares[:2], title)
-    plots.save(figure, path)
-    return path
+    return save_figures({"features": figure}, options)
 
 
 def learn(network, letters, test, options):
-    """Trains the last layer, then all if wanted; draws and returns how it went."""
+    """Trains the last layer, then all if wanted; returns how it went and the figure's path."""
     start = time.perf_counter()
     device = network.fc1.weight.device
     images, labels, noise = letters.images, letters.labels, learning.NOISE
@@ -228,11 +223,9 @@ def learn(network, letters, test, options):
     torch.set_num_threads(threads)
     print(f"training took {time.perf_counter() - start:.1f} s\n", flush=True)
     frozen_epochs = learning.FROZEN.epochs if options.unfreeze else None
-    title = f"Learning {letters_of(options)}"
-    plots.save(
-        figures.training_curves(epochs, title, frozen_epochs), figure_path("training", options)
-    )
-    return {"recipes": [dataclasses.asdict(recipe) for recipe in recipes], "epochs": epochs}
+    figure = figures.training_curves(epochs, f"Learning {letters_of(options)}", frozen_epochs)
+    history = {"recipes": [dataclasses.asdict(recipe) for recipe in recipes], "epochs": epochs}
+    return history, save_figures({"training": figure}, options)
 
 
 def test_network(network, test, options):
@@ -242,12 +235,11 @@ def test_network(network, test, options):
     accuracy, counts = results.print_accuracy(test, probabilities)
     mistakes = int(counts.sum() - counts.trace())
     tested = writers(options.test_dir or options.train_dir)
-    paths = [figure_path("confusion", options), figure_path("letters", options)]
     title = f"{mistakes} mistakes in {counts.sum()} test letters, {tested}"
-    plots.save(plots.confusion(counts, test.names, title), paths[0])
+    drawn = {"confusion": plots.confusion(counts, test.names, title)}
     title = f"Test letters, {tested}: as given, and as the network sees them"
-    plots.save(figures.read_letters(test, probabilities, title), paths[1])
-    return accuracy, paths
+    drawn["letters"] = figures.read_letters(test, probabilities, title)
+    return accuracy, save_figures(drawn, options)
 
 
 def recognise(network, names, options):
@@ -273,10 +265,9 @@ def recognise(network, names, options):
     if not images:
         return status, []
     title = f"New letters: as given, and as the network sees them ({len(images)})"
-    path = figure_path("new_letters", options, options.pictures)
     colours = [plots.INK] * len(images)
-    plots.save(plots.pictures_as_seen(pictures, images, captions, colours, title), path)
-    return status, [path]
+    figure = plots.pictures_as_seen(pictures, images, captions, colours, title)
+    return status, save_figures({"new_letters": figure}, options, options.pictures)
 
 
 def save(network, names, history, accuracy, options):
@@ -298,11 +289,11 @@ def save(network, names, history, accuracy, options):
     return path
 
 
-def figure_path(name, options, pictures=()):
-    """Where a figure goes; its name says whose letters and pictures it shows."""
+def save_figures(drawn, options, pictures=()):
+    """Saves figures, a dict by name, under names that say whose letters and pictures they show."""
     task = "ext2" if options.extended else "ext2_alphabet" if options.alphabet else "3"
-    name = f"{task}{variant(options)}_{name}{own(options, pictures)}.png"
-    return options.figures_dir / name
+    named = {f"{task}{variant(options)}_{name}": figure for name, figure in drawn.items()}
+    return plots.save_all(named, options.figures_dir, own(options, pictures))
 
 
 def variant(options):

@@ -17,13 +17,11 @@ def parse_options():
     parser = cli.Parser(
         "Tasks 1.E and 1.F: tests the trained network and recognises new handwriting."
     )
-    parser.add_folders("data", "models", "figures")
-    parser.add_device()
+    parser.add_shared("data-dir", "models-dir", "figures-dir", "device", "weights")
     parser.add_pictures(
         "pictures of one digit each, to recognise these alone; without any, the test set is "
         "run, then the digits in data/digits"
     )
-    parser.add_weights()
     parser.add_dataset("to test on")
     parser.add_argument(
         "--no-labels",
@@ -66,6 +64,7 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network.digits.doubt import entropy, with_doubts
     from network.files import Problem, require_writable
     from network.pages.reader import count_at_a_glance
+    from network.pages.report import read_pages
     from network.photos import NoInk, read_character, transform_of
     from network.pictures import image_files, thumbnail
     from network.training import predict
@@ -78,32 +77,30 @@ TOGETHER = 16  # pictures read at once; more would fill the memory with photogra
 def main(options):
     device = cli.choose_device(options.device)
     weights = cli.weights_path(options)
-    require_writable(options.figures_dir)
+    require_writable(options.figures_dir, *([options.json.parent] if options.json else []))
     network, facts = load_network(weights, device)
     names = class_names(network, facts)
+    reader = with_doubts(network, facts)
+    status, written, paths = 0, [], []
     if options.page:
-        from network.pages.report import read_pages
-
         require_digits(weights, names)
-        network = with_doubts(network, facts)
-        status, written = read_pages(network, facts.get("doubt_limit"), device, options)
-        cli.print_files(written)
-        return status
-    written = []
-    if not options.pictures:
-        written += run_test_set(network, names, device, options)  # 1.E
-    status = 0
-    if options.pictures or names == DIGITS:
-        status, paths = recognise(with_doubts(network, facts), names, facts, device, options)  # 1.F
-        written += paths
-    cli.print_files(written)
+        status, written = read_pages(reader, facts.get("doubt_limit"), device, options)
+    else:
+        if not options.pictures:
+            written = run_test_set(network, names, device, options)  # 1.E
+        if options.pictures or names == DIGITS:
+            status, paths = recognise(reader, names, facts, device, options)  # 1.F
+    cli.print_files(written + paths)
     return status
 
 
 def run_test_set(network, names, device, options):
     """1.E: tests on all test images; returns the paths of the plots."""
-    dataset = datasets.find_of_classes(names, options.dataset, options.data_dir)
-    if dataset is None:
+    if names == DIGITS:
+        dataset = datasets.find_digits(options.dataset, options.data_dir)
+    elif names == datasets.CLASS_NAMES["FashionMNIST"] and options.dataset == "auto":
+        dataset = datasets.find_fashion_or_digits("fashion", options.data_dir)
+    else:
         raise Problem(
             f"{cli.weights_path(options)} tells {', '.join(names)} apart, and there is no test set "
             "of these here; name pictures to recognise"
@@ -113,7 +110,11 @@ def run_test_set(network, names, device, options):
     print_outputs(outputs[:10], test)
     print_accuracy(outputs, test)
     suffix = cli.suffix(options.weights, "drawn" if dataset == "drawn digits" else None)
-    return draw_results(outputs.exp(), test, options.figures_dir, suffix)
+    with cli.loading():  # slow: results are printed before
+        from network import plots
+        from network.digits import figures
+
+    return plots.save_all(figures.test_results(outputs.exp(), test), options.figures_dir, suffix)
 
 
 def print_outputs(outputs, test):
@@ -142,19 +143,6 @@ def print_accuracy(outputs, test):
     print(flush=True)
 
 
-def draw_results(probabilities, test, folder, suffix):
-    """The figures 1e; returns their paths."""
-    with cli.loading():  # slow: results are printed before
-        from network import plots
-        from network.digits import figures
-
-    results = figures.test_results(probabilities, test)
-    paths = [folder / f"{name}{suffix}.png" for name in results]
-    for path, figure in zip(paths, results.values(), strict=True):
-        plots.save(figure, path)
-    return paths
-
-
 def recognise(network, names, facts, device, options):
     """1.F: recognises pictures; returns the exit status and the paths of the plots."""
     own = cli.short(cli.HOME / "data" / "digits")
@@ -162,9 +150,8 @@ def recognise(network, names, facts, device, options):
     transform = transform_of(names, facts)
     limit = facts.get("doubt_limit")  # see network/digits/doubt.py; not all weights have one
     status, answers, shown = 0, [], {"mistakes": [], "others": []}
-    bar = tqdm(total=len(paths), desc="recognising", leave=False, disable=None)
-    for path, seen, outputs in read_all(paths, transform, network, device):
-        bar.update()
+    looks = read_all(paths, transform, network, device)
+    for path, seen, outputs in tqdm(looks, "recognising", len(paths), leave=False, disable=None):
         label = labels.true_label(path, names) if options.labels else None
         if isinstance(seen, Problem):
             cli.complain(seen)
@@ -189,7 +176,6 @@ def recognise(network, names, facts, device, options):
         pairs = shown["mistakes" if answer.is_mistake else "others"]
         if len(pairs) < SHOWN:
             pairs.append((answer, thumbnail(picture), image, probabilities))
-    bar.close()
     if options.labels:
         print_accuracy_of_known(answers, names)
     if not any(shown.values()):
@@ -201,9 +187,10 @@ def read_all(paths, transform, network, device):
     """Reads pictures on all cores, the next ones while the network has these.
 
     Yields:
-        Each path with what `read_character` returns of it and the network's outputs (classes,), or
-        with the `Problem` that there was and None.
+        Each path with what `read_character` returns of it, or the `Problem` that there was, and
+        the network's outputs (classes,), which of a `Problem` mean nothing.
     """
+    nothing = np.zeros((28, 28), np.uint8)
 
     def look_at(path):
         try:
@@ -216,13 +203,9 @@ def read_all(paths, transform, network, device):
         coming = pool.map(look_at, parts[0])
         for part, following in itertools.zip_longest(parts, parts[1:], fillvalue=[]):
             looks, coming = list(coming), pool.map(look_at, following)
-            images = [look[1] for look in looks if not isinstance(look, Problem)]
-            outputs = iter([])
-            if images:
-                batch = torch.from_numpy(np.stack(images)).to(device)  # (up to 16, 28, 28)
-                outputs = iter(predict(network, batch).cpu())
-            for path, look in zip(part, looks, strict=True):
-                yield path, look, None if isinstance(look, Problem) else next(outputs)
+            images = [nothing if isinstance(look, Problem) else look[1] for look in looks]
+            batch = torch.from_numpy(np.stack(images)).to(device)  # (up to 16, 28, 28)
+            yield from zip(part, looks, predict(network, batch).cpu(), strict=True)
 
 
 def print_accuracy_of_known(answers, names):

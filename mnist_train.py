@@ -15,9 +15,7 @@ from network import cli
 
 def parse_options():
     parser = cli.Parser("Tasks 1.A to 1.D: trains the digit network and draws how it went.")
-    parser.add_folders("data", "models", "figures")
-    parser.add_device()
-    parser.add_seed()
+    parser.add_shared("data-dir", "models-dir", "figures-dir", "device", "seed")
     parser.add_dataset("to learn")
     parser.add_argument(
         "--recipe",
@@ -69,28 +67,24 @@ def main(options):
     training = datasets.load(dataset, options.data_dir, train=True).to(device)
     test = datasets.load(dataset, options.data_dir, train=False).to(device)
 
-    lessons = training
-    if dataset == "MNIST" and with_drawn:
-        lessons = datasets.with_drawn(training, options.seed).to(device)
-
-    draw_examples(test, options)  # 1.A
+    suffix = "_drawn" if dataset == "drawn digits" else ""  # of figures, lest they replace MNIST's
+    written = plots.save_all(draw_examples(test), options.figures_dir, suffix)  # 1.A
     torch.manual_seed(options.seed)
     network = MyNetwork().to(device)
-    learner = network
-    if lessons is not training:  # what is no digit is learned as well, in classes of its own
+    lessons, learner = training, network
+    if dataset == "MNIST" and with_drawn:  # and what is no digit, in classes of its own
+        lessons = datasets.with_drawn(training, options.seed).to(device)
         learner = WithOthers(network, len(nodigits.CLASSES)).to(device)
     print(network)  # 1.B
     print(f"{parameter_count(network):,} parameters\n", flush=True)
     history = learn(network, learner, training, lessons, test, options)  # 1.C
-    doubts = {"doubt_limit": None}
-    if learner is not network:
-        doubts = settle_doubts(learner, training, options)
-    draw_curves(history, lessons, options)
+    doubts = settle_doubts(learner, training, options) if learner is not network else {}
+    drawn = draw_curves(history, lessons, options)
     accuracy = print_accuracies(network, training, test)
-    draw_network(network, test, options)  # 1.B, now that there is something to see
-    path = save(network, lessons, history, accuracy, doubts, options)  # 1.D
-    names = ("1a_examples", "1b_network", "1c_accuracy", "1c_loss")
-    cli.print_files([figure_path(name, dataset, options) for name in names] + [path])
+    drawn |= draw_network(network, test)  # 1.B, now that there is something to see
+    written += plots.save_all(drawn, options.figures_dir, suffix)
+    written.append(save(network, lessons, history, accuracy, doubts, options))  # 1.D
+    cli.print_files(written)
 
 
 def chosen_recipe(options):
@@ -106,19 +100,17 @@ def chosen_recipe(options):
     return dataclasses.replace(recipe, **changes)
 
 
-def draw_examples(test, options):
+def draw_examples(test):
     """1.A: the first six test images and their labels."""
     captions = [test.class_names[label] for label in test.labels[:6]]
     title = f"The first six test images of {test.dataset}"
-    figure = plots.image_grid(test.images[:6].cpu(), captions, 3, title)
-    plots.save(figure, figure_path("1a_examples", test.dataset, options))
+    return {"1a_examples": plots.image_grid(test.images[:6].cpu(), captions, 3, title)}
 
 
-def draw_network(network, test, options):
+def draw_network(network, test):
     """1.B: the network as a diagram, with the first test image on its way through it."""
     image = network_input(test.images[:1])
-    figure = figures.network_diagram(network, image, test.class_names)
-    plots.save(figure, figure_path("1b_network", test.dataset, options))
+    return {"1b_network": figures.network_diagram(network, image, test.class_names)}
 
 
 def learn(network, learner, training, lessons, test, options):
@@ -135,14 +127,7 @@ def learn(network, learner, training, lessons, test, options):
         known = facts(lessons, history, options)
         save_network(unfinished, network, **known, images=len(lessons.labels), training=state)
 
-    epochs = train(
-        learner,
-        lessons.images,
-        lessons.labels,
-        recipe,
-        save=keep,
-        saved=saved,
-    )
+    epochs = train(learner, lessons.images, lessons.labels, recipe, save=keep, saved=saved)
     if learner is not network:
         print(
             f"learning {len(training.labels):,} images of {training.dataset} and, drawn by "
@@ -230,13 +215,13 @@ def draw_curves(history, training, options):
     """1.C: accuracy and loss in the course of the training."""
     images, epochs = len(training.labels), history["epochs"]
     of = f"the digit network on {training.dataset}"
-    checked = min(CHECKED, images)
-    figure = figures.accuracy_curves(epochs, checked, f"Accuracy of {of}")
-    plots.save(figure, figure_path("1c_accuracy", training.dataset, options))
+    checked, size = min(CHECKED, images), options.recipe.batch_size
     tests = [(epoch["epoch"] * images, epoch["test_loss"]) for epoch in epochs]
-    size = options.recipe.batch_size
-    figure = figures.loss_curves(history["batch_losses"], size, images, tests, f"Loss of {of}")
-    plots.save(figure, figure_path("1c_loss", training.dataset, options))
+    losses = history["batch_losses"]
+    return {
+        "1c_accuracy": figures.accuracy_curves(epochs, checked, f"Accuracy of {of}"),
+        "1c_loss": figures.loss_curves(losses, size, images, tests, f"Loss of {of}"),
+    }
 
 
 def print_accuracies(network, training, test):
@@ -272,11 +257,6 @@ def weights_path(dataset, options, suffix=""):
     """Where weights go: drawn digits never take the place of those learned from MNIST."""
     name = "drawn_network" if dataset == "drawn digits" else "mnist_network"
     return options.models_dir / f"{name}{suffix}.pth"
-
-
-def figure_path(name, dataset, options):
-    """Where a figure goes, likewise."""
-    return options.figures_dir / f"{name}{'_drawn' if dataset == 'drawn digits' else ''}.png"
 
 
 def facts(training, history, options):

@@ -13,8 +13,7 @@ def parse_options():
         "Extension 1: draws the first filters of a ResNet, what they make of an image, and "
         "measures what each is tuned to."
     )
-    parser.add_folders("data", "models", "figures")
-    parser.add_seed()
+    parser.add_shared("data-dir", "models-dir", "figures-dir", "seed")
     add = parser.add_argument
     add(
         "--weights",
@@ -65,8 +64,6 @@ if __name__ == "__main__":
     options = parse_options()
 
 with cli.loading():  # takes seconds, too long for --help or a mistyped option
-    import numpy as np
-
     from network import plots
     from network.files import Problem, require_writable
     from network.filters import operators
@@ -119,24 +116,24 @@ def draw(layer, picture, rows, folder):
     order = findings.by_family(tuning)
     seen = layer.normalise(picture.pixels)  # (3, H, W)
     # The whole layer at stride 1, so that responses are as large as the picture: (64, H, W)
-    responses = np.stack([operators.respond(seen, kernels, True) for kernels in layer.filters])
+    responses = operators.respond(seen, layer.filters, padded=True)
     of = f"the first layer of a {layer.words}"
     counts = {label: findings.counts(row) for label, row in rows.items()}
     drawn = {
-        f"filters{layer.suffix}": figures.colour_filters(
+        f"ext1_filters{layer.suffix}": figures.colour_filters(
             layer.filters, tuning, order, f"The 64 filters of {of}, by family; grey is zero"
         ),
-        f"analysis{layer.suffix}": figures.tuning_overview(
+        f"ext1_analysis{layer.suffix}": figures.tuning_overview(
             tuning,
             rows[findings.ALIKE],
             rows.get(findings.DIGITS),
             counts,
             f"What the filters of {of} are tuned to",
         ),
-        f"image{layer.suffix}{picture.suffix}": figures.image_channels(
+        f"ext1_image{layer.suffix}{picture.suffix}": figures.image_channels(
             picture.pixels, seen, f"As given, and as a {layer.words} takes it: {picture.words}"
         ),
-        f"responses{layer.suffix}{picture.suffix}": figures.colour_filters_and_responses(
+        f"ext1_responses{layer.suffix}{picture.suffix}": figures.colour_filters_and_responses(
             layer.filters,
             responses,
             tuning,
@@ -145,10 +142,7 @@ def draw(layer, picture, rows, folder):
             "negative), each on a scale of its own",
         ),
     }
-    paths = [folder / f"ext1_{name}.png" for name in drawn]
-    for path, figure in zip(paths, drawn.values(), strict=True):
-        plots.save(figure, path)
-    return paths
+    return plots.save_all(drawn, folder)
 
 
 if __name__ == "__main__":

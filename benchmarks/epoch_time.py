@@ -4,34 +4,26 @@ The same network, batch size and optimizer on both sides: python -m benchmarks.e
 """
 
 import dataclasses
-import time
 
-from benchmarks.sides import compare, parse_options
+from benchmarks.sides import compare, mnist, parse_options, seconds
 from benchmarks.usual import usual_epoch, usual_loader, usual_optimizer
-from network.datasets import find_or_download, load
 from network.model import MyNetwork
 from network.training import REPORT, train
 
 
 def main():
     options = parse_options(__doc__, runs=5, images=15_000)
-    find_or_download("MNIST", options.data_dir)
-    training = load("MNIST", options.data_dir, train=True)
-    images, labels = training.images[: options.images], training.labels[: options.images]
+    training = mnist(options, count=options.images)
     loader = usual_loader(options.data_dir, options.images)
     recipe = dataclasses.replace(REPORT, epochs=1)
 
     def usual():
         network = MyNetwork()
-        optimizer = usual_optimizer(network)
-        start = time.perf_counter()
-        usual_epoch(network, loader, optimizer)
-        return time.perf_counter() - start
+        return seconds(usual_epoch, network, loader, usual_optimizer(network))
 
     def ours():
-        start = time.perf_counter()
-        list(train(MyNetwork(), images, labels, recipe, progress=False))
-        return time.perf_counter() - start
+        epochs = train(MyNetwork(), training.images, training.labels, recipe, progress=False)
+        return seconds(list, epochs)
 
     print(f"one epoch of {options.images:,} images, batch size {recipe.batch_size}")
     compare("usual loop", usual, "this project", ours, options.runs)

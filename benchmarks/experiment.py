@@ -18,9 +18,8 @@ import time
 from dataclasses import asdict
 from functools import partial
 
-from benchmarks.sides import compare, parse_options
+from benchmarks.sides import compare, mnist, parse_options, seconds
 from benchmarks.usual import usual_epoch, usual_loader, usual_optimizer
-from network.datasets import find_or_download, load
 from network.experiment import trials
 from network.experiment.results import TIMES, split
 from network.experiment.trial import Trial, run_trial
@@ -38,7 +37,6 @@ SETTINGS = [
 
 def main():
     options = parse_options(__doc__, runs=3, images=50_000)
-    find_or_download("MNIST", options.data_dir)
     against_the_usual_loop(options)
     two_workers_against_one(options)
     beside_a_busy_neighbour(options)
@@ -50,16 +48,14 @@ def against_the_usual_loop(options):
     def usual():
         few = usual_loader(options.data_dir, 640)
         usual_epoch(network := MyNetwork(), few, usual_optimizer(network))  # the first one is slow
-        seconds = 0
+        total = 0
         for setting in SETTINGS:
             loader = usual_loader(options.data_dir, options.images // SHARE, setting.batch_size)
             filters = setting.filters, 2 * setting.filters
             network = MyNetwork(filters=filters, dropout=setting.dropout)
-            optimizer = usual_optimizer(network)
-            start = time.perf_counter()
-            usual_epoch(network, loader, optimizer)
-            seconds += (time.perf_counter() - start) * SHARE * EPOCHS
-        return seconds
+            spent = seconds(usual_epoch, network, loader, usual_optimizer(network))
+            total += spent * SHARE * EPOCHS
+        return total
 
     def ours():
         start = time.perf_counter()
@@ -68,7 +64,7 @@ def against_the_usual_loop(options):
             train_all(differ, place)  # longest first, as experiment.py does
             return time.perf_counter() - start
 
-    data = read(options.data_dir, options.images)
+    data = read(options, options.images)
     print(
         f"{len(SETTINGS)} settings, {EPOCHS} epochs of {options.images:,} images; usual loop: "
         f"1/{SHARE} of an epoch measured of each and scaled"
@@ -78,26 +74,20 @@ def against_the_usual_loop(options):
 
 def two_workers_against_one(options):
     """Equal trials, workers already started: throughput."""
-    data = read(options.data_dir, min(10_000, options.images))
+    data = read(options, min(10_000, options.images))
     wanted = [Trial(seed=seed) for seed in range(8)]
     print(f"\n{len(wanted)} trials of 2 epochs of {len(data['train']):,} images")
     with trials.Processes(1, data, 2) as one, trials.Processes(2, data, 2) as two:
-
-        def seconds(place, count):
-            start = time.perf_counter()
-            train_all(wanted[:count], place)
-            return time.perf_counter() - start
-
-        seconds(one, 1), seconds(two, 2)  # they start
-        measures = (lambda: seconds(one, len(wanted))), (lambda: seconds(two, len(wanted)))
-        compare("1 worker", measures[0], "2 workers", measures[1], options.runs)
+        train_all(wanted[:1], one), train_all(wanted[:2], two)  # they start
+        by_one, by_two = (partial(seconds, train_all, wanted, place) for place in (one, two))
+        compare("1 worker", by_one, "2 workers", by_two, options.runs)
 
 
 def beside_a_busy_neighbour(options):
     """One trial alone and beside a process that multiplies matrices on the same core."""
     if not hasattr(os, "sched_setaffinity"):
         return  # cores can be chosen on Linux only
-    data = read(options.data_dir, min(10_000, options.images))
+    data = read(options, min(10_000, options.images))
     busy = "import numpy as np\na = np.ones((700, 700))\nwhile True: a @ a"
     one_thread = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
@@ -108,9 +98,9 @@ def beside_a_busy_neighbour(options):
     def beside(time_of):
         with subprocess.Popen([sys.executable, "-c", busy], env=one_thread) as neighbour:
             time.sleep(0.5)
-            seconds = alone(time_of)
+            least = alone(time_of)
             neighbour.kill()
-        return seconds
+        return least
 
     print("\nthe least of an epoch's times, beside a busy neighbour on the same core and alone")
     for time_of in TIMES:
@@ -119,9 +109,9 @@ def beside_a_busy_neighbour(options):
         compare("beside", measures[0], "alone", measures[1], options.runs)
 
 
-def read(data_dir, count):
+def read(options, count):
     """MNIST as trials take it, with so many images to learn from."""
-    return split(*(load("MNIST", data_dir, train) for train in (True, False)), count)
+    return split(mnist(options), mnist(options, train=False), count)
 
 
 def train_all(wanted, place):

@@ -45,8 +45,7 @@ def learn(digits, images, labels, classes, noise):
     """A network that has learned these letters."""
     network = copy.deepcopy(digits)
     learning.replace_last_layer(network, classes)
-    for _ in learning.train_last_layer(network, images, labels, noise):
-        pass
+    list(learning.train_last_layer(network, images, labels, noise))
     return network
 
 

@@ -10,25 +10,21 @@ import time
 import torch
 import torch.nn.functional as F
 
-from benchmarks.sides import compare, parse_options
-from network.datasets import find_or_download, load
+from benchmarks.sides import compare, mnist, parse_options, seconds
 from network.model import MyNetwork, network_input
 from network.training import Recipe, train
 
 
 def main():
     options = parse_options(__doc__, runs=7, images=30_000)
-    find_or_download("MNIST", options.data_dir)
-    training = load("MNIST", options.data_dir, train=True)
-    images, labels = training.images[: options.images], training.labels[: options.images]
+    training = mnist(options, count=options.images)
     recipe = dataclasses.replace(Recipe(), epochs=1, augment=False)
-    x = network_input(images[: recipe.batch_size])
-    y = labels[: recipe.batch_size]
+    x = network_input(training.images[: recipe.batch_size])
+    y = training.labels[: recipe.batch_size]
 
     def epoch():
-        start = time.perf_counter()
-        list(train(MyNetwork(), images, labels, recipe, progress=False))
-        return time.perf_counter() - start
+        epochs = train(MyNetwork(), training.images, training.labels, recipe, progress=False)
+        return seconds(list, epochs)
 
     def bare():
         network = MyNetwork().to(memory_format=torch.channels_last).train()

@@ -13,9 +13,8 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.sides import parse_options
+from benchmarks.sides import mnist, parse_options
 from network.cli import HOME
-from network.datasets import find_or_download, load
 from network.pages import drawn
 from network.pages.figures import save_page
 from network.pages.reader import read_page
@@ -61,8 +60,7 @@ def timed(function, runs):
 
 def main():
     options = parse_options(__doc__, runs=3)
-    find_or_download("MNIST", options.data_dir)
-    training = load("MNIST", options.data_dir, train=True)
+    training = mnist(options)
     network = load_digit_network(HOME / "models" / "mnist_network.pth")
     generator = torch.Generator().manual_seed(0)
     chosen = torch.randperm(len(training.images), generator=generator)[: max(COUNTS)]

@@ -1,18 +1,16 @@
 """Two sides of a comparison, measured in turn on one machine."""
 
-import argparse
 import statistics
-from pathlib import Path
+import time
 
-from network.cli import HOME, whole_number
+from network.cli import Parser, whole_number
+from network.datasets import find_or_download, load
 
 
 def parse_options(description, runs=None, images=None):
     """The options of a benchmark: --data-dir and, where they make sense, --runs and --images."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--data-dir", type=Path, default=HOME / "data", help="has MNIST/raw")
+    parser = Parser(description)
+    parser.add_shared("data-dir")
     if runs:
         parser.add_argument("--runs", type=whole_number(1), default=runs, help="of each side")
     if images:
@@ -22,6 +20,19 @@ def parse_options(description, runs=None, images=None):
     return parser.parse_args()
 
 
+def mnist(options, train=True, count=None):
+    """MNIST's training part or test part, downloaded where it is missing."""
+    find_or_download("MNIST", options.data_dir)
+    return load("MNIST", options.data_dir, train, count)
+
+
+def seconds(work, *arguments, **options):
+    """How long a function takes."""
+    start = time.perf_counter()
+    work(*arguments, **options)
+    return time.perf_counter() - start
+
+
 def compare(one, measure_one, two, measure_two, runs):
     """Measures both sides in turn, A B A B …, and prints times and ratio.
 
@@ -29,9 +40,6 @@ def compare(one, measure_one, two, measure_two, runs):
         one, two: names of the sides.
         measure_one, measure_two: functions that return seconds.
         runs: how often each is measured.
-
-    Returns:
-        The median of the runs' ratios, one ÷ two.
     """
     times = {one: [], two: []}
     for run in range(1, runs + 1):
@@ -43,10 +51,8 @@ def compare(one, measure_one, two, measure_two, runs):
             flush=True,
         )
     ratios = [a / b for a, b in zip(times[one], times[two], strict=True)]
-    ratio = statistics.median(ratios)
     print(
         f"medians of {runs} runs: {one} {statistics.median(times[one]):.2f} s, "
         f"{two} {statistics.median(times[two]):.2f} s; "
-        f"ratio {ratio:.2f} (from {min(ratios):.2f} to {max(ratios):.2f})"
+        f"ratio {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f})"
     )
-    return ratio

@@ -11,7 +11,6 @@ import argparse
 from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from network import plots
@@ -97,8 +96,7 @@ def calibration_error(sure, right):
 
 def reliability_diagram(sure, right, error):
     """The share of right answers against their probability: on the diagonal they are the same."""
-    figure = Figure(figsize=(6, 6), layout="constrained")
-    figure.suptitle("Do probabilities mean what they say?")
+    figure = plots.titled(6, 6, "Do probabilities mean what they say?")
     axis = figure.subplots()
     axis.plot([0, 1], [0, 1], "--", color=plots.GREY, label="as sure as right")
     shares, sureness, accuracies = zip(*in_bins(sure, right), strict=True)

@@ -7,9 +7,9 @@ tested after each epoch, which is not timed: python -m benchmarks.time_to_accura
 
 import time
 
-from benchmarks.sides import compare, parse_options
+from benchmarks.sides import compare, mnist, parse_options, seconds
 from benchmarks.usual import usual_epoch, usual_loader, usual_optimizer
-from network.datasets import find_or_download, load, with_drawn
+from network.datasets import with_drawn
 from network.digits.doubt import WithOthers
 from network.model import MyNetwork
 from network.nodigits import CLASSES
@@ -21,43 +21,34 @@ EPOCHS = 30  # after which the usual loop is given up
 
 def main():
     options = parse_options(__doc__, runs=3)
-    find_or_download("MNIST", options.data_dir)
-    training = load("MNIST", options.data_dir, train=True)
-    test = load("MNIST", options.data_dir, train=False)
+    training, test = mnist(options), mnist(options, train=False)
     loader = usual_loader(options.data_dir)
+
+    def until_there(name, network, epochs):
+        """How many of these seconds, one number for each epoch, a network learns until its goal."""
+        total = 0
+        for number, spent in enumerate(epochs, 1):
+            total += spent
+            _, accuracy = evaluate(network, test.images, test.labels)
+            if accuracy >= GOAL:
+                print(f"  {name}: {accuracy:.2%} after {number} epochs")
+                return total
+        raise SystemExit(f"the {name} did not reach {GOAL:.2%}")
 
     def usual():
         network = MyNetwork()
         optimizer = usual_optimizer(network)
-        seconds = 0
-        for epoch in range(1, EPOCHS + 1):
-            start = time.perf_counter()
-            usual_epoch(network, loader, optimizer)
-            seconds += time.perf_counter() - start
-            _, accuracy = evaluate(network, test.images, test.labels)
-            if accuracy >= GOAL:
-                print(f"  usual loop: {accuracy:.2%} after {epoch} epochs")
-                return seconds
-        raise SystemExit(f"the usual loop did not reach {GOAL:.2%} in {EPOCHS} epochs")
+        epochs = (seconds(usual_epoch, network, loader, optimizer) for _ in range(EPOCHS))
+        return until_there("usual loop", network, epochs)
 
     def ours():
         start = time.perf_counter()
         lessons = with_drawn(training, seed=0)
-        seconds = time.perf_counter() - start
+        drawing = time.perf_counter() - start
         network = MyNetwork()
-        for epoch in train(
-            WithOthers(network, len(CLASSES)),
-            lessons.images,
-            lessons.labels,
-            Recipe(),
-            progress=False,
-        ):
-            seconds += epoch.seconds
-            _, accuracy = evaluate(network, test.images, test.labels)
-            if accuracy >= GOAL:
-                print(f"  default recipe: {accuracy:.2%} after {epoch.number} epochs")
-                return seconds
-        raise SystemExit(f"the default recipe did not reach {GOAL:.2%}")
+        learner = WithOthers(network, len(CLASSES))
+        epochs = train(learner, lessons.images, lessons.labels, Recipe(), progress=False)
+        return drawing + until_there("default recipe", network, (e.seconds for e in epochs))
 
     compare("usual loop", usual, "default recipe", ours, options.runs)
 

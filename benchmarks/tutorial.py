@@ -5,17 +5,14 @@ into 28×28 and inverted; Greek letters by a new last layer on frozen features. 
 on the digits and letters that ship with this project, which are drawn, not written.
 """
 
-import time
-
 import cv2
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.sides import parse_options
+from benchmarks.sides import mnist, parse_options, seconds
 from benchmarks.usual import usual_epoch, usual_loader, usual_optimizer
 from network.cli import HOME
-from network.datasets import find_or_download, load
 from network.letters.folders import find_letters, read_letters
 from network.model import MyNetwork, network_input
 from network.photos import read_character
@@ -58,17 +55,13 @@ def read_greek(network, train_dir, epochs=100):
 
 def main():
     options = parse_options(__doc__, runs=3)
-    find_or_download("MNIST", options.data_dir)
-    test = load("MNIST", options.data_dir, train=False)
+    test = mnist(options, train=False)
     loader = usual_loader(options.data_dir)
     for seed in range(options.runs):
         torch.manual_seed(seed)
         network = MyNetwork()
         optimizer = usual_optimizer(network)
-        start = time.perf_counter()
-        for _ in range(REPORT.epochs):
-            usual_epoch(network, loader, optimizer)
-        seconds = time.perf_counter() - start
+        times = [seconds(usual_epoch, network, loader, optimizer) for _ in range(REPORT.epochs)]
         _, accuracy = evaluate(network, test.images, test.labels)
         counts = (
             read_digits(network),
@@ -77,7 +70,7 @@ def main():
         )
         digits, three, eight = (f"{right}/{total}" for right, total in counts)
         print(
-            f"seed {seed}: test accuracy {accuracy:.2%} after {seconds:.0f} s, drawn digits "
+            f"seed {seed}: test accuracy {accuracy:.2%} after {sum(times):.0f} s, drawn digits "
             f"{digits}, three drawn letters {three}, eight {eight}",
             flush=True,
         )

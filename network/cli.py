@@ -18,7 +18,7 @@ import glob
 import os
 import re
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from network.files import Problem
@@ -54,29 +54,11 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, description):
         super().__init__(description=description, formatter_class=HelpFormatter, allow_abbrev=False)
 
-    def add_folders(self, *kinds):
-        """Adds --data-dir, --models-dir and --figures-dir, or those of them that are named."""
-        purposes = {
-            "data": "data sets, read and downloaded",
-            "models": "trained weights, read and written",
-            "figures": "where the figures go",
-        }
-        for kind in kinds:
-            self.add_argument(
-                f"--{kind}-dir", type=path_name, default=HOME / kind, help=purposes[kind]
-            )
-
-    def add_device(self):
-        """Adds --device; see `choose_device`."""
-        self.add_argument(
-            "--device", default="auto", help="auto (cuda, then mps, then cpu) or one of these"
-        )
-
-    def add_seed(self):
-        """Adds --seed."""
-        self.add_argument(
-            "--seed", type=whole_number(0, MAX_SEED), default=0, help="makes a run repeatable"
-        )
+    def add_shared(self, *names):
+        """Adds those of the options in `SHARED` that are named."""
+        for name in names:
+            kind, default, purpose = SHARED[name]
+            self.add_argument(f"--{name}", type=kind, default=default, help=purpose)
 
     def add_dataset(self, purpose):
         """Adds --dataset: which digits, and what for."""
@@ -86,14 +68,6 @@ class Parser(argparse.ArgumentParser):
             default="auto",
             help=f"digits {purpose}; auto: MNIST from disk, else downloaded, else drawn by "
             "network/pen.py",
-        )
-
-    def add_weights(self):
-        """Adds --weights; see `weights_path`."""
-        self.add_argument(
-            "--weights",
-            type=path_name,
-            help="a trained network (default: mnist_network.pth in the folder of models)",
         )
 
     def add_pictures(self, purpose):
@@ -153,6 +127,17 @@ def number(least, below=float("inf")):
     return parse
 
 
+# Options that several programs have: type, default, help.
+SHARED = {
+    "data-dir": (path_name, HOME / "data", "data sets, read and downloaded"),
+    "models-dir": (path_name, HOME / "models", "trained weights, read and written"),
+    "figures-dir": (path_name, HOME / "figures", "where the figures go"),
+    "device": (str, "auto", "auto (cuda, then mps, then cpu) or one of these"),
+    "seed": (whole_number(0, MAX_SEED), 0, "makes a run repeatable"),
+    "weights": (path_name, None, "a trained network (default: mnist_network.pth in MODELS_DIR)"),
+}
+
+
 def choose_device(name):
     """The torch device of that name; `auto` takes the fastest there is.
 
@@ -166,12 +151,8 @@ def choose_device(name):
     if name == "auto":
         name = found[0]
     if name.split(":")[0] in found:
-        try:
-            device = torch.device(name)
-            torch.zeros(1, device=device)
-            return device
-        except RuntimeError:  # such as cuda:7
-            pass
+        with suppress(RuntimeError):  # such as cuda:7
+            return torch.zeros(1, device=name).device
     raise Problem(f"no device {name!r} here; there is {', '.join(found)}, or leave --device out")
 
 
@@ -214,6 +195,11 @@ def print_files(paths):
         print("\nwritten:", *map(short, paths), sep="\n  ")
 
 
+def count_of(number, noun):
+    """A number with its noun, "1 seed" or "3 seeds"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def short(path):
     """A path as seen from the working folder, if it lies below that."""
     try:
@@ -227,27 +213,23 @@ def loading():
     """Around a program's slow imports: a library that does not load ends it with one line."""
     try:
         yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("network"):
-            raise  # ours: a fault of this project
-        reason = f"{error}; python -m pip install -r requirements.txt"
+    # Also what a library says when one of its own files does not load: libGL, a DLL, torch beside
+    # a torchvision of another build.
     except (ImportError, OSError, RuntimeError) as error:
-        # What a library says when one of its own files does not load: libGL, a DLL, torch beside
-        # a torchvision of another build.
         if (getattr(error, "name", None) or "").startswith("network"):
-            raise
+            raise  # ours: a fault of this project
         reason = " ".join(str(error).split())
-        if "libGL" in reason or "libgthread" in reason:
+        if isinstance(error, ModuleNotFoundError):
+            reason += "; python -m pip install -r requirements.txt"
+        elif "libGL" in reason or "libgthread" in reason:
             reason += (
                 "; install opencv-python-headless in place of opencv-python, or the system's "
                 "package for it (Debian, Ubuntu: apt install libgl1 libglib2.0-0)"
             )
         else:
             reason = f"a library does not load: {reason}; see Troubles in README.md"
-    else:
-        return
-    complain(reason)
-    sys.exit(2)
+        complain(reason)
+        sys.exit(2)
 
 
 def run(main, options):

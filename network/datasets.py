@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from network import mnist, nodigits, pen
 from network.files import Problem
@@ -130,28 +129,6 @@ def find_fashion_or_digits(choice, data_dir):
     return "FashionMNIST"
 
 
-def find_of_classes(names, choice, data_dir):
-    """The name of the data set that has classes of these names, its files put in place.
-
-    Args:
-        names: of a network's classes.
-        choice: which digits, as `find_digits` takes it.
-        data_dir: the folder that has, or gets, the files.
-
-    Returns:
-        What `find_digits` says, "FashionMNIST", or None where there is no such data set.
-
-    Raises:
-        Problem: it is not to be had.
-    """
-    if tuple(names) == pen.DIGITS:
-        return find_digits(choice, data_dir)
-    if choice != "auto" or tuple(names) != CLASS_NAMES["FashionMNIST"]:
-        return None
-    find_or_download("FashionMNIST", data_dir)
-    return "FashionMNIST"
-
-
 def find_or_download(dataset, data_dir):
     """Makes sure that the files of "MNIST", "FashionMNIST" or "CIFAR10" are in `data_dir`.
 
@@ -233,21 +210,14 @@ def load(dataset, data_dir, train, count=None):
         A `Labelled`.
 
     Raises:
-        Problem: a file is missing, cut off, no idx file, or holds labels out of range.
+        Problem: a file is cut off, no idx file, or holds labels out of range.
     """
     if dataset == "drawn digits":
         total, seed = (60_000, 0) if train else (10_000, 1)
-        images, labels = pen.drawn_digits(count or total, seed, progress=_drawing_bar)
+        images, labels = pen.drawn_digits(count or total, seed)
     else:
-        found = mnist.find(dataset, data_dir)
-        if found is None:
-            looked = ", ".join(map(str, mnist.places(dataset, data_dir)))
-            there = mnist.what_else_is_there(dataset, data_dir)
-            raise Problem(
-                f"{dataset} is not in {looked}{f' ({there})' if there else ''}; run mnist_train.py "
-                "to download it or check --data-dir"
-            )
-        images, labels = found[0 if train else 1].load(len(CLASS_NAMES[dataset]))
+        read, paths = mnist.find(dataset, data_dir)[0 if train else 1]
+        images, labels = mnist.load(read, paths, len(CLASS_NAMES[dataset]))
     return Labelled(dataset, torch.from_numpy(images[:count]), torch.from_numpy(labels[:count]))
 
 
@@ -263,8 +233,8 @@ def with_drawn(training, seed):
         A `Labelled`: first the images given, then drawn digits, at the end what is none, with
         labels from 10 on, in the order of `nodigits.CLASSES`.
     """
-    images, labels = pen.drawn_digits(DRAWN_DIGITS, seed, _drawing_bar, SWING)
-    others, kinds = nodigits.drawn(DRAWN_OTHERS, seed, _drawing_bar)
+    images, labels = pen.drawn_digits(DRAWN_DIGITS, seed, SWING)
+    others, kinds = nodigits.drawn(DRAWN_OTHERS, seed)
     return Labelled(
         f"{training.dataset} and drawn digits",
         torch.cat([training.images, torch.from_numpy(images), torch.from_numpy(others)]),
@@ -274,10 +244,5 @@ def with_drawn(training, seed):
 
 def more_drawn(seed):
     """Drawn digits that are not among those that `with_drawn` adds with the same seed."""
-    images, labels = pen.drawn_digits(DRAWN_MORE, seed + 2**32, swing=SWING)
+    images, labels = pen.drawn_digits(DRAWN_MORE, seed + 2**32, SWING)
     return Labelled("drawn digits", torch.from_numpy(images), torch.from_numpy(labels))
-
-
-def _drawing_bar(items):
-    """A progress bar around the items, on a terminal."""
-    return tqdm(items, desc="drawing digits", unit=" digits", leave=False, disable=None)

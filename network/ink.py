@@ -123,8 +123,6 @@ def strokes(parts, zoom):
     box = np.ones((3, 3), np.uint8)
     ink, mask = parts.darker, without_specks(parts.mask)
     rows, columns = mask.nonzero()
-    if not len(rows):
-        return 0, ink, 0
 
     # Group what lies close together: strokes may be broken.
     r = max(1, (h + w) // 100)
@@ -234,9 +232,6 @@ def printed_lines(mask):
         slack = max(1, wide // 160)  # for lines not quite level
         runs = cv2.dilate(m, np.ones((2 * slack + 1, 1), np.uint8))
         runs = cv2.morphologyEx(runs, cv2.MORPH_OPEN, np.ones((1, max(3, wide // 5)), np.uint8))
-        if not runs.any():
-            found.append((runs, 0, 0))
-            continue
         _, label, boxes, _ = cv2.connectedComponentsWithStats(runs)
         left, top, right, bottom = corners(boxes)
         long = (right - left >= 0.7 * wide) & (bottom - top < 0.15 * tall)

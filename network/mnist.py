@@ -6,10 +6,8 @@ torchvision's readers know one of these forms, and take a second to import.
 import gzip
 import math
 import re
-import zipfile
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,38 +31,32 @@ MAX_BYTES = 100_000_000  # of an idx file: twice MNIST's largest; a .gz could un
 ADVICE = "delete the file and run again to download it anew"
 
 
-@dataclass(frozen=True)
-class Part:
-    """Where the training part or the test part of a data set lies."""
+def load(read, paths, classes):
+    """Images (N, 28, 28) uint8, grey values 0 to 255, and labels (N,) int64 below `classes`.
 
-    read: Callable  # of `arguments`: gives images (N, 28, 28) and labels (N,)
-    arguments: tuple  # first the path of the images
+    `read` and `paths` are of a part of a data set, as from `find`.
 
-    def load(self, classes):
-        """Images (N, 28, 28) uint8, grey values 0 to 255, and labels (N,) int64 below `classes`.
-
-        Raises:
-            Problem: a file is cut off, of another kind, or holds labels out of range.
-        """
-        images, labels = self.read(*self.arguments)
-        path, *others = self.arguments
-        where = next((other for other in others if isinstance(other, Path)), path)  # the labels
-        if images.shape[1:] != SHAPE or images.dtype != np.uint8 or not len(images):
-            raise Problem(
-                f"{path} holds images of shape {images.shape} and type {images.dtype}, "
-                f"not (N, 28, 28) of bytes; {ADVICE}"
-            )
-        if labels.shape != (len(images),):
-            raise Problem(
-                f"{where.parent} holds {len(images)} images but {labels.size} labels; delete "
-                "these files and run again to download them anew"
-            )
-        if not 0 <= labels.min() <= labels.max() < classes:
-            wrong = labels.min() if labels.min() < 0 else labels.max()
-            raise Problem(
-                f"{where} holds the label {wrong}, but labels run from 0 to {classes - 1}; {ADVICE}"
-            )
-        return images, labels.astype(np.int64)
+    Raises:
+        Problem: a file is cut off, of another kind, or holds labels out of range.
+    """
+    images, labels = read(*paths)
+    path, where = paths[0], paths[-1]  # of the images, of the labels
+    if images.shape[1:] != SHAPE or images.dtype != np.uint8 or not len(images):
+        raise Problem(
+            f"{path} holds images of shape {images.shape} and type {images.dtype}, "
+            f"not (N, 28, 28) of bytes; {ADVICE}"
+        )
+    if labels.shape != (len(images),):
+        raise Problem(
+            f"{where.parent} holds {len(images)} images but {labels.size} labels; delete "
+            "these files and run again to download them anew"
+        )
+    if not 0 <= labels.min() <= labels.max() < classes:
+        wrong = labels.min() if labels.min() < 0 else labels.max()
+        raise Problem(
+            f"{where} holds the label {wrong}, but labels run from 0 to {classes - 1}; {ADVICE}"
+        )
+    return images, labels.astype(np.int64)
 
 
 def places(dataset, data_dir):
@@ -80,12 +72,20 @@ def places(dataset, data_dir):
 
 
 def find(dataset, data_dir):
-    """Where a data set lies: a `Part` for the training part and one for the test part, or None."""
+    """Where a data set lies: what reads its training part, with the paths of one file or folder or
+    of the images' and the labels' file, and the same of its test part; or None."""
     for place in places(dataset, data_dir):
-        for look in (_idx_files, _npz, _csv, _processed, _pictures):
-            parts = look(place)
-            if parts:
-                return parts
+        idx, npz = _find_idx(place), place / "mnist.npz"
+        if len(idx) == 4:
+            paths = [idx[name] for name in FILES]
+            return (_read_idx_pair, paths[:2]), (_read_idx_pair, paths[2:])
+        if npz.is_file():  # as Keras has it: both parts in one file
+            reads = (partial(_read_tensors, f"x_{part}", f"y_{part}") for part in ("train", "test"))
+            return tuple((read, [npz]) for read in reads)
+        for read, *parts in _FORMS:
+            found = [next(filter(Path.exists, map(place.joinpath, part)), None) for part in parts]
+            if all(found):
+                return tuple((read, [path]) for path in found)
     return None
 
 
@@ -94,7 +94,7 @@ def what_else_is_there(dataset, data_dir):
     told = []
     for place in places(dataset, data_dir):
         found = _find_idx(place)
-        lacking = [name for name, key in zip(FILES, _KEYS, strict=True) if key not in found]
+        lacking = [name for name in FILES if name not in found]
         if found and lacking:
             told.append(f"{place} lacks {', '.join(lacking)}")
         kinds = ("*.zip", "*.tar", "*.tgz", "*.tar.gz", "*.pkl*", "*.mat", "*.parquet", "*.csv")
@@ -107,28 +107,16 @@ def what_else_is_there(dataset, data_dir):
     return "; ".join(told)
 
 
-_KEYS = ((True, "images"), (True, "labels"), (False, "images"), (False, "labels"))
-
-
 def _find_idx(place):
-    """The idx files in a folder, or in folders of their names in it, by part and content."""
+    """The idx files in a folder, or in folders of their names in it, by torchvision's names."""
     found = {}
     for path in sorted([*place.glob("*"), *place.glob("*/*")]):
         name = NAME.fullmatch(path.name)
         own_folder = path.parent == place or NAME.fullmatch(path.parent.name)
         if name and own_folder and path.is_file():
-            found.setdefault((name[1].lower() == "train", name[2].lower()), path)
+            number = 2 * (name[1].lower() != "train") + (name[2].lower() == "labels")
+            found.setdefault(FILES[number], path)
     return found
-
-
-def _idx_files(place):
-    found = _find_idx(place)
-    if len(found) < 4:
-        return None
-    return tuple(
-        Part(_read_idx_pair, (found[train, "images"], found[train, "labels"]))
-        for train in (True, False)
-    )
 
 
 def _read_idx_pair(images, labels):
@@ -173,42 +161,17 @@ def read_idx(path, item_shape):
     return content[header:].reshape(count, *item_shape)
 
 
-def _both(place, read, training, test):
-    """Parts of one file or folder each, if both are there under one of these names."""
-    found = [
-        next((path for name in names if (path := place / name).exists()), None)
-        for names in (training, test)
-    ]
-    return tuple(Part(read, (path,)) for path in found) if all(found) else None
-
-
-def _npz(place):
-    """mnist.npz, as Keras has it: both parts in one file."""
-    path = place / "mnist.npz"
-    if not path.is_file():
-        return None
-    return Part(_read_npz, (path, "train")), Part(_read_npz, (path, "test"))
-
-
-def _read_npz(path, part):
+def _read_tensors(images, labels, path):
+    """What a file of torch or NumPy holds under the keys `images` and `labels`."""
+    content = read_weights(path)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return arrays[f"x_{part}"], arrays[f"y_{part}"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise Problem(f"cannot read {path} ({error}); {ADVICE}") from None
-
-
-def _csv(place):
-    """A line for each image: its label and 784 grey values, as on Kaggle."""
-    return _both(
-        place,
-        _read_csv,
-        ("mnist_train.csv", "fashion-mnist_train.csv"),
-        ("mnist_test.csv", "fashion-mnist_test.csv"),
-    )
+        return content[images].numpy(), content[labels].numpy()
+    except (LookupError, TypeError, AttributeError):
+        raise Problem(f"{path} does not hold images and labels; {ADVICE}") from None
 
 
 def _read_csv(path):
+    """A line for each image: its label and 784 grey values, as on Kaggle."""
     try:
         with open(path, encoding="utf-8-sig") as file:
             named = not file.readline()[:1].isdigit()  # its columns, in a line of their own
@@ -221,31 +184,8 @@ def _read_csv(path):
         raise Problem(f"cannot read {path} ({reason}); {ADVICE}") from None
 
 
-def _processed(place):
-    """What torchvision kept before 2021."""
-    return _both(place / "processed", _read_processed, ("training.pt",), ("test.pt",))
-
-
-def _read_processed(path):
-    content = read_weights(path)
-    try:
-        images, labels = content
-        return images.numpy(), labels.numpy()
-    except (TypeError, ValueError, AttributeError):
-        raise Problem(f"{path} does not hold images and labels; {ADVICE}") from None
-
-
-def _pictures(place):
-    """A folder for each part, with a folder of pictures for each digit."""
-    return _both(
-        place,
-        _read_pictures,
-        ("training", "train", "mnist_png/training", "trainingSet"),
-        ("testing", "test", "mnist_png/testing", "testSet"),
-    )
-
-
 def _read_pictures(folder):
+    """A folder of pictures for each digit."""
     paths = sorted(path for path in folder.glob("[0-9]/*.*") if not path.name.startswith("."))
     if not paths:
         raise Problem(f"{folder} has no pictures in folders 0 to 9; check --data-dir")
@@ -259,3 +199,20 @@ def _read_pictures(folder):
         return np.stack(images), np.array([int(path.parent.name) for path in paths])
     except (OSError, ValueError) as error:
         raise Problem(f"cannot read {path} ({error}); {ADVICE}") from None
+
+
+# Other forms: what reads a part, and the names that the training and the test part may have.
+_FORMS = (
+    (
+        _read_csv,
+        ("mnist_train.csv", "fashion-mnist_train.csv"),
+        ("mnist_test.csv", "fashion-mnist_test.csv"),
+    ),
+    # as torchvision kept them before 2021
+    (partial(_read_tensors, 0, 1), ("processed/training.pt",), ("processed/test.pt",)),
+    (
+        _read_pictures,
+        ("training", "train", "mnist_png/training", "trainingSet"),
+        ("testing", "test", "mnist_png/testing", "testSet"),
+    ),
+)

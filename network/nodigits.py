@@ -86,19 +86,18 @@ OTHERS = {number: 0.25, scribble: 0.12, lines: 0.08, blot: 0.12, clouds: 0.06}
 CLASSES = {partial(draw, name): 0.37 / len(CHARACTERS) for name in CHARACTERS} | OTHERS
 
 
-def drawn(count, seed, progress=None):
+def drawn(count, seed):
     """Draws what is no digit.
 
     Args:
         count: how many images.
         seed: the same seed draws the same images.
-        progress: wraps the iterable of blocks, such as tqdm.
 
     Returns:
         images (count, 28, 28) uint8, white on black; their numbers in `CLASSES` (count,) int64.
     """
     numbers = np.random.default_rng(seed).choice(len(CLASSES), count, p=list(CLASSES.values()))
-    return draw_many(_draw_numbers, numbers, seed, progress), numbers
+    return draw_many(_draw_numbers, numbers, seed), numbers
 
 
 def _draw_numbers(numbers, rng):

@@ -14,7 +14,6 @@ The way from table to picture:
 
 import multiprocessing
 import os
-from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 from network import cli, photos
 from network.files import whole_file
@@ -222,37 +222,34 @@ def photograph(ink, rng):
     return np.uint8(np.clip(picture, 0, 255) + 0.5)
 
 
-def drawn_digits(count, seed, progress=None, swing=1.0):
+def drawn_digits(count, seed, swing=1.0):
     """Draws a training set like MNIST's, every class as often as the others.
 
     Args:
         count: how many images.
         seed: the same seed draws the same images.
-        progress: wraps the iterable of blocks, such as tqdm.
         swing: see `Hand.any`.
 
     Returns:
         images (count, 28, 28) uint8, white on black; labels (count,) int64.
     """
     labels = np.random.default_rng(seed).permutation(np.arange(count) % 10)
-    return draw_many(partial(_digits, swing), labels, seed, progress), labels
+    return draw_many(partial(_digits, swing), labels, seed), labels
 
 
 def _digits(swing, labels, rng):
     """Draws digits with these labels (N,): (N, 28, 28) uint8."""
-    hands = (Hand.any(rng, swing) for _ in labels)
-    inks = (draw(DIGITS[label], rng, 64, hand) for label, hand in zip(labels, hands, strict=True))
+    inks = (draw(DIGITS[label], rng, 64, Hand.any(rng, swing)) for label in labels)
     return np.stack([photos.fit(scanned(ink, rng)) for ink in inks])
 
 
-def draw_many(draw_some, items, seed, progress=None):
-    """Draws images in blocks of 1,000, on all cores if there are many.
+def draw_many(draw_some, items, seed):
+    """Draws images in blocks of 1,000, on all cores if there are many; a terminal sees a bar.
 
     Args:
         draw_some: makes (N, 28, 28) uint8 of N items and a np.random.Generator.
         items: what to draw, an array with an entry for each image.
         seed: the same seed draws the same images, on however many cores.
-        progress: wraps the iterable of blocks, such as tqdm.
 
     Returns:
         (len(items), 28, 28) uint8.
@@ -260,13 +257,13 @@ def draw_many(draw_some, items, seed, progress=None):
     starts = range(0, len(items), BLOCK)
     blocks = [items[start : start + BLOCK] for start in starts]
     rngs = [np.random.default_rng([seed, start]) for start in starts]
-    progress = progress or iter
+    bar = partial(tqdm, desc="drawing", total=len(blocks), leave=False, disable=None)
     if len(blocks) < 10 or os.cpu_count() == 1:  # a process takes a second or two to start
-        images = list(progress(map(draw_some, blocks, rngs)))
+        images = list(bar(map(draw_some, blocks, rngs)))
     else:
         context = multiprocessing.get_context("spawn")  # the only one that all systems have
         with ProcessPoolExecutor(min(os.cpu_count(), len(blocks) // 5), context) as pool:
-            images = list(progress(pool.map(draw_some, blocks, rngs)))
+            images = list(bar(pool.map(draw_some, blocks, rngs)))
     return np.concatenate(images or [np.empty((0, 28, 28), np.uint8)])
 
 
@@ -325,15 +322,12 @@ def _page(character, rng, hand=None):
 
 
 def main(options):
-    """Draws the pictures that ship and lists what was written, folder by folder."""
-    written = Counter()
+    """Draws the pictures that ship."""
     for name, picture in shipped():
         _, png = cv2.imencode(".png", picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
         with whole_file(options.folder / name) as file:
             file.write(png.tobytes())
-        written[name.split("/")[0]] += 1
-    counts = ", ".join(f"{cli.short(options.folder / n)} ({c})" for n, c in written.items())
-    print(f"pictures written: {counts}")
+    print(f"pictures written: {cli.short(options.folder)}")
 
 
 if __name__ == "__main__":

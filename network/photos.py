@@ -122,10 +122,8 @@ def whole_picture(picture):
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     if np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])) > 127:
         grey = 255 - grey
-    height, width = grey.shape
-    square = np.zeros((max(height, width),) * 2, np.uint8)
-    top, left = (len(square) - height) // 2, (len(square) - width) // 2
-    square[top : top + height, left : left + width] = grey
+    spare = max(grey.shape) - np.array(grey.shape)
+    square = np.pad(grey, np.stack([spare // 2, spare - spare // 2], 1))
     return cv2.resize(square, (28, 28), interpolation=cv2.INTER_AREA)
 
 

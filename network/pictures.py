@@ -120,11 +120,7 @@ def read_image(path):
 
 
 def _learn_heic(path):
-    """Teaches Pillow the pictures of iPhones, by a package that need not be there.
-
-    Raises:
-        Problem: it is not.
-    """
+    """Teaches Pillow the pictures of iPhones, by a package that need not be there."""
     try:
         from pillow_heif import register_heif_opener
     except ImportError:

@@ -27,6 +27,7 @@ from network.files import whole_file
 BLUE, ORANGE, GREEN = "#2f6db5", "#d9762b", "#3a8f5b"
 RED, INK, GREY = "#c23b3b", "#22252b", "#8a9099"
 SURE = 0.9  # below this probability a caption tells the second guess, too
+LETTER = 0.125  # inches that a letter of a title takes
 SIGNED = "RdBu_r"  # negative blue, zero white, positive red
 matplotlib.rcdefaults()  # whatever a user's matplotlibrc asks for, TeX for one
 matplotlib.rcParams.update(
@@ -64,13 +65,27 @@ def save(figure, path):
         file.write(picture.getvalue())
 
 
+def save_all(figures, folder, suffix=""):
+    """Writes figures, a dict by name, as PNGs into a folder; returns their paths."""
+    paths = [folder / f"{name}{suffix}.png" for name in figures]
+    for path, figure in zip(paths, figures.values(), strict=True):
+        save(figure, path)
+    return paths
+
+
+def titled(width, height, title):
+    """A figure of a size in inches under its title, whose lines are broken to fit."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    lines = (textwrap.fill(line, int(width / LETTER)) for line in title.splitlines())
+    figure.suptitle("\n".join(lines))
+    return figure
+
+
 def panels(rows, columns, title, width=1.7, height=1.95):
     """A figure of image panels without ticks, as (figure, flat list of axes)."""
-    wide = max(3, width * columns + 0.2)  # inches, of which a letter of the title takes 0.125
-    title = textwrap.fill(title, int(wide / 0.125))
-    tall = height * rows + 0.35 * title.count("\n") + 0.6
-    figure = Figure(figsize=(wide, tall), layout="constrained")
-    figure.suptitle(title)
+    wide = max(3, width * columns + 0.2)
+    title = textwrap.fill(title, int(wide / LETTER))
+    figure = titled(wide, height * rows + 0.35 * title.count("\n") + 0.6, title)
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis in axes:
         axis.set_axis_off()

@@ -194,7 +194,10 @@ def train(
                 optimizer.step()
                 schedule.step()
                 if recipe.average:
-                    update_ema(network, learner, done)
+                    # Early averages are over fewer weights, or the start would weigh in for long.
+                    decay = min(0.995, (1 + done) / (10 + done))
+                    weights = list(network.parameters()), list(learner.parameters())
+                    get_ema_multi_avg_fn(decay)(*weights, done)
                 losses[step] = loss.detach()
                 correct += (outputs.argmax(1) == y).sum()
                 done += 1
@@ -281,16 +284,6 @@ def make_schedule(optimizer, recipe, steps, done):
     )
 
 
-@torch.no_grad()
-def update_ema(average, learner, step, decay=0.995):
-    """Moves the averaged weights towards the learner's after so many steps.
-
-    Early averages are over fewer weights, or the random start would weigh in for long.
-    """
-    decay = min(decay, (1 + step) / (10 + step))
-    get_ema_multi_avg_fn(decay)(list(average.parameters()), list(learner.parameters()), step)
-
-
 def random_state(device):
     """The states of torch's global generators, on the CPU and on the device."""
     states = [torch.get_rng_state()]
@@ -314,6 +307,11 @@ def predict(network, images, prepare=network_input, batch_size=1000):
     """
     network.eval()
     return torch.cat([network(prepare(batch)) for batch in images.split(batch_size)])
+
+
+def count_answers(labels, answers, classes):
+    """How often each class (row) was taken for each (column): (classes, classes) int64."""
+    return torch.bincount(classes * labels + answers, minlength=classes**2).view(classes, -1)
 
 
 def evaluate(network, images, labels, prepare=network_input, loss_function=F.nll_loss):

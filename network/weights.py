@@ -62,21 +62,15 @@ def load_network(path, device="cpu"):
     dropout = sizes.get("dropout", 0.25) if isinstance(sizes, dict) else 0.25
     if not (isinstance(dropout, (int, float)) and 0 <= dropout <= 1):
         raise Problem(f"{path} names a dropout of {dropout!r}; {ADVICE}")
-    named = state
-    if "conv1.weight" not in state:
-        named = _renamed(state) or state
+    named = state if "conv1.weight" in state else _renamed(state) or state
     named = {name: value.float().contiguous() for name, value in named.items()}
     try:
         if not all(value.numel() for value in named.values()):
             raise ValueError("no weights at all")
         network = MyNetwork.from_state_dict(named, dropout)
     except (KeyError, RuntimeError, TypeError, ValueError):
-        with torch.device("meta"):  # takes no random numbers
-            ours = MyNetwork().state_dict()
-        strange = [name for name in state if name not in ours]
-        found = strange + [name for name in ours if name in state and "weight" in name]
-        listed = ", ".join(f"{name} {list(state[name].shape)}" for name in found[:4])
-        listed += ", …" if len(found) > 4 else ""
+        found = [f"{name} {list(state[name].shape)}" for name in state if "bias" not in name]
+        listed = ", ".join(found[:6]) + (", …" if len(found) > 6 else "")
         raise Problem(
             f"{path} holds weights of another network ({listed}; this project's are "
             f"conv1.weight [10, 1, 5, 5], [20, 10, 5, 5], [50, 320], [10, 50]); {ADVICE}"
@@ -272,21 +266,14 @@ def _damaged(path, error):
 
 def _plain_values():
     """Lets torch read what is often kept beside weights and can do no harm, where it knows how."""
-    multiarray = getattr(np, "_core", None) or np.core
-    kinds = [type(np.dtype(kind)) for kind in "?bBhHiIlLqQefd"]
-    safe = [
-        argparse.Namespace,
-        np.dtype,
-        np.ndarray,
-        multiarray.multiarray.scalar,
-        multiarray.multiarray._reconstruct,
-        # NumPy 1 and 2 have other names for the same functions.
-        (multiarray.multiarray.scalar, "numpy.core.multiarray.scalar"),
-        (multiarray.multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),
-        *kinds,
-    ]
     if torch.__version__ < "2.6":  # knows no safe globals of two names
         return contextlib.nullcontext()
+    multiarray = (getattr(np, "_core", None) or np.core).multiarray
+    functions = multiarray.scalar, multiarray._reconstruct
+    # NumPy 1 and 2 have other names for the same functions.
+    old_names = [(function, f"numpy.core.multiarray.{function.__name__}") for function in functions]
+    kinds = [type(np.dtype(kind)) for kind in "?bBhHiIlLqQefd"]
+    safe = [argparse.Namespace, np.dtype, np.ndarray, *functions, *old_names, *kinds]
     return torch.serialization.safe_globals(safe)
 
 
@@ -299,11 +286,12 @@ def find_state(content):
         content = {str(number): value for number, value in enumerate(content)}
     if not isinstance(content, dict):
         return None
-    values = {
-        PREFIXES.sub("", str(name)): torch.from_numpy(value) if _is_array(value) else value
-        for name, value in content.items()
-        if str(name) != "n_averaged"  # of torch.optim.swa_utils.AveragedModel
-    }
+    values = {}
+    for name, value in content.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            value = torch.from_numpy(value)
+        if str(name) != "n_averaged":  # of torch.optim.swa_utils.AveragedModel
+            values[PREFIXES.sub("", str(name))] = value
     tensors = {name: value for name, value in values.items() if torch.is_tensor(value)}
     if len(tensors) == len(values) > 0 or len(tensors) > 4:  # an epoch's number may lie between
         return tensors
@@ -311,42 +299,27 @@ def find_state(content):
     return next(filter(None, map(find_state, inner)), None)
 
 
-def _is_array(value):
-    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
-
-
 def _renamed(state):
     """The tensors under `MyNetwork`'s names, if order and shapes fit in one way only, else None."""
     matrices = {name: value for name, value in state.items() if value.ndim > 1}
     rest = [value for name, value in state.items() if name not in matrices]
-    # Convolutions first; apart from that the order stays.
-    matrices = dict(sorted(matrices.items(), key=lambda item: -item[1].ndim))
-    if len(state) != 8 or [value.ndim for value in matrices.values()] != [4, 4, 2, 2]:
+    if len(matrices) != 4 or len(rest) != 4:
         return None
     # A bias has its layer's name; in a list, it comes in its layer's place.
     biases = [state.get(name.removesuffix("weight") + "bias") for name in matrices]
     biases = rest if any(bias is None for bias in biases) else biases
-    pairs = list(zip(matrices.values(), biases, strict=True))
-    found = [
-        (*convolutions, *connected)
-        for convolutions in itertools.permutations(pairs[:2])
-        for connected in itertools.permutations(pairs[2:])
-        if _fit([weight.shape for weight, _ in (*convolutions, *connected)])
-    ]
-    if len(found) != 1:
-        return None
-    layers = zip(("conv1", "conv2", "fc1", "fc2"), found[0], strict=True)
-    return {
-        f"{layer}.{part}": value
-        for layer, pair in layers
-        for part, value in zip(("weight", "bias"), pair, strict=True)
-    }
+    layers = zip(matrices.values(), biases, strict=True)
+    found = [order for order in itertools.permutations(layers) if _fit(*order)]
+    names = [f"{x}.{y}" for x in ("conv1", "conv2", "fc1", "fc2") for y in ("weight", "bias")]
+    return dict(zip(names, itertools.chain(*found[0]), strict=True)) if len(found) == 1 else None
 
 
-def _fit(shapes):
-    """Whether layers of these shapes follow one another."""
-    first, second, third, fourth = shapes
-    return first[1] == 1 and second[1] == first[0] and fourth[1] == third[0]
+def _fit(*layers):
+    """Whether layers, (weight, bias) each, are two convolutions and two others in sequence."""
+    first, second, third, fourth = (weight.shape for weight, _ in layers)
+    dimensions = len(first), len(second), len(third), len(fourth)
+    follow = first[1] == 1 and second[1] == first[0] and fourth[1] == third[0]
+    return dimensions == (4, 4, 2, 2) and follow
 
 
 def _is_plain(value):

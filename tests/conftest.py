@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -25,6 +26,29 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def contents(folder):
     """What every file in a folder and below it holds, by path."""
     return {path: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def error_line(done, status=2):
+    """The one line in which a program says what the user can mend; notices may stand beside it."""
+    assert done.returncode == status, done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if ": error: " in line]
+    assert line.startswith(f"{done.args}: error: ")
+    return line
+
+
+@contextmanager
+def started(program, *arguments):
+    """A program as a process in a group of its own, as in a terminal."""
+    command = [sys.executable, HOME / program, *map(str, arguments)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()  # if it has not ended
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -109,6 +109,8 @@ TAKES = {
         ("mnist_eval.py", "--figures-dir {} --dataset mnist"),
         ("analyze_filters.py", "--figures-dir {} --dataset mnist"),
         ("greek_network.py", "--figures-dir {}"),
+        ("greek_network.py", "--models-dir {} --weights models/mnist_network.pth"),
+        ("experiment.py", "--figures-dir {} --dataset mnist"),
         ("experiment.py", "--models-dir {} --dataset mnist"),
         ("resnet_filters.py", "--figures-dir {} --image good.png --weights first.pth"),
     ],
@@ -187,16 +189,6 @@ BAD = {
     "ResNet weights": {
         "missing": (None, "no weights file"),
         "a pickle with code": (pickle.dumps(Touch()), "could run code"),
-        "a list": (saved([1, 2]), "no weights of a ResNet"),
-        "the digit network": (saved(MyNetwork().state_dict()), "no weights of a ResNet"),
-        "another shape": (
-            saved({"model": "resnet18", "conv1.weight": torch.zeros(64, 1, 7, 7)}),
-            "no weights of a ResNet",
-        ),
-        "not finite": (
-            saved({"model": "resnet18", "conv1.weight": torch.full((64, 3, 7, 7), torch.nan)}),
-            "no finite numbers",
-        ),
     },
     "results": {
         name: (content, says, 2, "models/experiment.jsonl")
@@ -268,6 +260,10 @@ OPTIONS = {
         "--model resnet19": "invalid choice: 'resnet19'",
         "--model resnet50 --weights first.pth --image good.png": "--model resnet18",
         "--weights ''": "it is empty",
+        "--image ''": "it is empty",
+        "--ful": "--ful",  # no abbreviations
+        "--epochs 3": "for --train alone",
+        "--device cpu": "for --train alone",
         "good.png": "good.png",
     },
 }
@@ -381,6 +377,8 @@ def test_bad_input(script, place, kind, program, arguments, name):
     done = script(program, *usual(program), *arguments.format(bad).split())
     where = "data" if kind == "data" else bad
     assert_one_line(done, program, status, says, where)
+    if kind == "output folder":
+        assert done.stdout == ""  # found out before the work
     assert_nothing_lost(before, place, may_write=(kind, program) in GOES_ON)
 
 
@@ -487,6 +485,7 @@ def test_a_library_that_does_not_load(tmp_path, name):
         waiting = [start(tmp_path, p, "--help", stubs=tmp_path) for p in sorted(OPTIONS)]
         for done in map(finish, waiting):
             assert done.returncode == 0 and done.stdout.startswith("usage: ") and not done.stderr
+            assert "None" not in done.stdout  # as a default
 
 
 def test_digits_with_a_torchvision_that_does_not_fit_torch(tmp_path, monkeypatch):

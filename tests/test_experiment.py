@@ -7,17 +7,15 @@ import multiprocessing
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 
 import cv2
 import pytest
 import torch
-from conftest import HOME
+from conftest import error_line, started
 
 from network import datasets, pen, plots
 from network.experiment import figures, trial, trials
@@ -82,15 +80,6 @@ def lines_of(path):
 def trials_of(path):
     """How often each trial is in a results file."""
     return collections.Counter(Trial(**line["trial"]) for line in lines_of(path))
-
-
-def error_line(done, status=2):
-    assert done.returncode == status, done.stderr
-    assert "Traceback" not in done.stderr
-    lines = [line for line in done.stderr.splitlines() if "error: " in line]
-    assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("experiment.py: error: ")
-    return lines[0]
 
 
 # A run
@@ -224,24 +213,6 @@ def test_a_process_that_dies_ends_the_run_in_one_line(experiment, monkeypatch):
     assert not multiprocessing.active_children()
 
 
-@contextmanager
-def started(options, *arguments):
-    """A run of experiment.py in a group of its own, as in a terminal."""
-    command = [sys.executable, HOME / "experiment.py", *options, *arguments]
-    with subprocess.Popen(
-        [str(word) for word in command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
-
-
 def wait_for_end_of_group(process):
     for _ in range(100):
         try:
@@ -255,7 +226,7 @@ def wait_for_end_of_group(process):
 @posix
 def test_stopped_killed_and_started_again(options, experiment, at_once, undrawn, path):
     few = [*FEW, "--seeds", 9, "--workers", 1]  # 18 trials
-    with started(options, *few) as process:
+    with started("experiment.py", *options, *few) as process:
         process.stderr.readline()
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does for Ctrl-C
         _, errors = process.communicate(timeout=30)
@@ -267,7 +238,7 @@ def test_stopped_killed_and_started_again(options, experiment, at_once, undrawn,
     assert last.startswith(f"experiment.py: stopped: {done} of 18 trials are done and kept in ")
     assert last.endswith("the same command goes on from there")
     assert all("validation accuracy" in line for line in others)
-    with started(options, *few) as process:
+    with started("experiment.py", *options, *few) as process:
         assert process.stderr.readline() and process.stderr.readline()
         process.kill()
     wait_for_end_of_group(process)
@@ -317,19 +288,6 @@ def test_a_network_of_another_run_is_trained_again(experiment, at_once, undrawn,
 
 
 # What is refused
-
-
-def test_more_images_than_there_are(experiment, path):
-    line = error_line(experiment("--train-size", 501))
-    assert "500 are left to learn from when 100 are held out" in line and not path.exists()
-
-
-@pytest.mark.parametrize("folder", ["models", "figures"])
-def test_a_folder_that_cannot_be_written(experiment, tmp_path, folder):
-    (tmp_path / "file").write_text("no folder")
-    done = experiment(f"--{folder}-dir", tmp_path / "file" / "below")
-    assert "cannot write" in error_line(done)
-    assert "held out" not in done.stdout  # found out before the trials
 
 
 def test_a_cluster_that_is_not_there(experiment, monkeypatch):

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import HOME
+from conftest import HOME, error_line
 from test_figures import assert_readable, texts
 
 from network import plots
@@ -58,14 +58,6 @@ def some(tmp_path):
         for number in (1, 3, 5):
             shutil.copy(HOME / "data" / "greek_train" / name / f"{name}_{number:02}.png", folder)
     return tmp_path / "some"
-
-
-def error_line(done, status=2):
-    assert done.returncode == status, done.stderr + done.stdout
-    assert "Traceback" not in done.stderr
-    (line,) = [line for line in done.stderr.splitlines() if not line.startswith("left out")]
-    assert line.startswith("greek_network.py: error: ")
-    return line
 
 
 def accuracy(done):

@@ -20,21 +20,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import HOME, contents
+from conftest import HOME, contents, error_line
 from torch import nn
 
 from network import datasets, mnist, plots
 from network.model import MyNetwork, save_network
 from network.weights import load_network
 
-PROGRAMS = (
-    "mnist_train.py",
-    "mnist_eval.py",
-    "analyze_filters.py",
-    "greek_network.py",
-    "experiment.py",
-    "resnet_filters.py",
-)
 SHIPPED = HOME / "models" / "mnist_network.pth"
 SEVEN = HOME / "data" / "digits" / "7.png"
 
@@ -47,14 +39,6 @@ def evaluate(script, tmp_path, quick_figures):
         return script("mnist_eval.py", "--figures-dir", tmp_path / "figures", *arguments)
 
     return run
-
-
-def error_line(done):
-    """The one line in which a program ends that cannot go on."""
-    assert done.returncode == 2, done.stderr + done.stdout
-    *_, last = done.stderr.splitlines()
-    assert ": error: " in last and "Traceback" not in done.stderr
-    return last
 
 
 # Environments
@@ -126,22 +110,6 @@ def test_streams_of_other_consoles(
     done = script(program, *folders, *arguments)
     assert done.returncode == (2 if "none.png" in arguments else 0), console.text
     assert "Traceback" not in console.text and "written:" in console.text
-
-
-@pytest.mark.parametrize("folder", ["--figures-dir", "--models-dir"])
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_where_to_write_is_found_out_first(script, small_mnist, tmp_path, program, folder):
-    if folder == "--models-dir" and program not in (
-        "mnist_train.py",
-        "greek_network.py",
-        "experiment.py",
-    ):
-        pytest.skip("it writes no weights, or only after --train")
-    (tmp_path / "file").write_text("no folder")
-    weights = ["--weights", SHIPPED] if program == "greek_network.py" else []
-    data = [] if program in ("greek_network.py",) else ["--data-dir", small_mnist]
-    done = script(program, *data, *weights, folder, tmp_path / "file" / "below")
-    assert "cannot write in" in error_line(done) and done.stdout == ""
 
 
 # Weights of other people
@@ -283,34 +251,6 @@ def test_safetensors_by_its_own_library(evaluate, tmp_path):
         assert "python -m pip install safetensors" in error_line(done)
     else:
         assert f"{SEVEN}: 7 (" in done.stdout
-
-
-@pytest.mark.parametrize("kind", ["torch.compile", "state_dict", "model", "other names"])
-def test_resnets_of_other_people(script, tmp_path, quick_figures, monkeypatch, kind):
-    import torchvision
-
-    from network.filters import gratings
-
-    monkeypatch.setattr(gratings, "POOL", 20)
-    state = torchvision.models.resnet18().state_dict()
-    wrapped = {
-        "torch.compile": {f"module._orig_mod.{name}": value for name, value in state.items()},
-        "state_dict": {"state_dict": state, "best_acc1": np.float64(69.7)},
-        "model": {"model": state, "args": argparse.Namespace(lr=0.1)},
-        "other names": {f"backbone.{name}": value.half() for name, value in state.items()},
-    }
-    torch.save(wrapped[kind], tmp_path / "resnet.pth")
-    done = script(
-        "resnet_filters.py",
-        "--weights",
-        tmp_path / "resnet.pth",
-        "--image",
-        SEVEN,
-        "--figures-dir",
-        tmp_path / "figures",
-    )
-    assert done.returncode == 0, done.stderr
-    assert "resnet18" in done.stdout
 
 
 # Networks that learned something else

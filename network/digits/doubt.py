@@ -89,9 +89,8 @@ def calibrate(learner, images, labels):
         return F.nll_loss(share_out((scale * joint).log_softmax(1), classes), labels).item()
 
     scale = min(SCALES, key=loss)
-    for layer in (learner.network.fc2, learner.others):
-        layer.weight *= scale
-        layer.bias *= scale
+    for parameter in (*learner.network.fc2.parameters(), *learner.others.parameters()):
+        parameter *= scale
 
 
 def doubt_limit(learner, images):

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from network import plots
+from network.model import parameter_count
 from network.plots import BLUE, GREY, ORANGE
+from network.training import count_answers
 
 SHEET = 0.55  # from one feature map of a stack to the next, sideways and upwards
 ENTRY = 0.1  # height of one entry of a vector
@@ -25,12 +26,19 @@ class _Stage:
     values: np.ndarray  # (C, H, W) or (N,)
 
     @property
+    def maps(self):
+        """The sheets of its block, (C, H, W): a vector is one of a single column."""
+        return self.values if self.values.ndim == 3 else self.values[None, :, None]
+
+    @property
+    def sheet(self):
+        """Width and height of a sheet in the diagram."""
+        return self.values.shape[:0:-1] if self.values.ndim == 3 else (3, len(self.values) * ENTRY)
+
+    @property
     def size(self):
         """Width and height of its block in the diagram."""
-        if self.values.ndim == 1:
-            return 3, len(self.values) * ENTRY
-        channels, height, width = self.values.shape
-        return width + (channels - 1) * SHEET, height + (channels - 1) * SHEET
+        return tuple(side + (len(self.maps) - 1) * SHEET for side in self.sheet)
 
 
 def _stages(network, image):
@@ -39,28 +47,23 @@ def _stages(network, image):
     torch.fx follows the network's own `forward`; operations that keep the shape and learn nothing
     (ReLU, dropout) are told with the one before them.
     """
-    traced = torch.fx.symbolic_trace(network)
+    traced = torch.fx.symbolic_trace(network).eval()
     modules = dict(traced.named_modules())
-    stages = []
-
-    class Recorder(torch.fx.Interpreter):
-        def run_node(self, node):
-            result = super().run_node(node)
-            if node.op == "output":
-                return result
-            values = result[0].detach().cpu().numpy()
-            module = modules.get(node.target) if node.op == "call_module" else None
-            text = _operation(node, module)
-            parameters = sum(p.numel() for p in module.parameters()) if module else 0
-            if stages and not parameters and stages[-1].values.shape == values.shape:
-                last = stages.pop()
-                stages.append(_Stage((*last.operations, text), last.parameters, values))
-            else:
-                stages.append(_Stage((text,), parameters, values))
-            return result
-
+    recorder = torch.fx.Interpreter(traced, garbage_collect_values=False)
     with torch.inference_mode():
-        Recorder(traced.eval()).run(image)
+        recorder.run(image)
+    *tensors, _ = recorder.env.items()  # the last is the output, once more
+    stages = []
+    for node, result in tensors:
+        values = result[0].cpu().numpy()
+        module = modules.get(node.target) if node.op == "call_module" else None
+        text = _operation(node, module)
+        parameters = parameter_count(module) if module else 0
+        if stages and not parameters and stages[-1].values.shape == values.shape:
+            last = stages.pop()
+            stages.append(_Stage((*last.operations, text), last.parameters, values))
+        else:
+            stages.append(_Stage((text,), parameters, values))
     return stages
 
 
@@ -96,9 +99,9 @@ def network_diagram(network, image, class_names):
     gap, slot = 7, 19  # between blocks; the least width that a block's text needs
     tall = max(stage.size[1] for stage in stages)
     total = sum(max(stage.size[0], slot) + gap for stage in stages) + 9
-    figure = Figure(figsize=(total / 15.5, (tall + 36) / 15.5), layout="constrained")
-    count = f"{sum(p.numel() for p in network.parameters()):,} parameters"
-    figure.suptitle(f"{type(network).__name__}: {count}, and what they make of one image")
+    count = f"{parameter_count(network):,} parameters"
+    title = f"{type(network).__name__}: {count}, and what they make of one image"
+    figure = plots.titled(total / 15.5, (tall + 36) / 15.5, title)
     axis = figure.subplots()
     axis.set_axis_off()
     axis.set_aspect("equal")
@@ -110,8 +113,7 @@ def network_diagram(network, image, class_names):
         if end is not None:
             arrow = {"arrowstyle": "-|>", "mutation_scale": 14, "color": GREY}
             axis.add_patch(FancyArrowPatch((end + 1, 0), (x - 1, 0), **arrow))
-        draw = _draw_maps if stage.values.ndim == 3 else _draw_vector
-        draw(axis, stage, x)
+        _draw_block(axis, stage, x)
         shape = " × ".join(map(str, stage.values.shape))
         axis.text(middle, tall / 2 + 3, shape, ha="center", va="bottom", weight="bold")
         lines = list(stage.operations)
@@ -125,30 +127,16 @@ def network_diagram(network, image, class_names):
     return figure
 
 
-def _edge(stage):
-    """The colour of a block's outline: what has learned its parameters stands out."""
-    return {"fill": False, "ec": BLUE if stage.parameters else GREY, "lw": 0.8}
-
-
-def _draw_maps(axis, stage, x):
-    """Feature maps as a stack of sheets whose left edge is at x, its middle at y = 0."""
-    maps = stage.values
-    _, height, width = maps.shape
-    bottom = -stage.size[1] / 2
-    low, high = maps.min(), maps.max()
+def _draw_block(axis, stage, x):
+    """A stack of sheets whose left edge is at x, its middle at y = 0."""
+    maps, (width, height) = stage.maps, stage.sheet
+    look = {"cmap": "gray", "vmin": maps.min(), "vmax": maps.max(), "aspect": "auto"}
+    # What has learned its parameters stands out.
+    edge = {"fill": False, "ec": BLUE if stage.parameters else GREY, "lw": 0.8}
     for channel in reversed(range(len(maps))):  # the first in front
-        left, base = x + SHEET * channel, bottom + SHEET * channel
-        extent = (left, left + width, base, base + height)
-        axis.imshow(maps[channel], cmap="gray", vmin=low, vmax=high, extent=extent)
-        axis.add_patch(Rectangle((left, base), width, height, **_edge(stage)))
-
-
-def _draw_vector(axis, stage, x):
-    """A vector as a column, its first entry on top."""
-    width, height = stage.size
-    extent = (x, x + width, -height / 2, height / 2)
-    axis.imshow(stage.values[:, None], cmap="gray", extent=extent, aspect="auto")
-    axis.add_patch(Rectangle((x, -height / 2), width, height, **_edge(stage)))
+        left, base = x + SHEET * channel, SHEET * channel - stage.size[1] / 2
+        axis.imshow(maps[channel], **look, extent=(left, left + width, base, base + height))
+        axis.add_patch(Rectangle((left, base), width, height, **edge))
 
 
 def _draw_answer(axis, stage, class_names, x, tall):
@@ -174,9 +162,8 @@ def accuracy_curves(epochs, checked, title):
         checked: training images of which "train_accuracy" is measured, from the first on.
         title: of the figure.
     """
-    figure = Figure(figsize=(8.5, 5), layout="constrained")
+    figure = plots.titled(8.5, 5, title)
     axis = figure.subplots()
-    figure.suptitle(title)
     numbers = [epoch["epoch"] for epoch in epochs]
     for key, label, colour, style in (
         ("train_accuracy", f"first {checked:,} training images", BLUE, "o-"),
@@ -206,9 +193,8 @@ def loss_curves(batch_losses, batch_size, images, tests, title):
         tests: pairs of training images seen, and test loss then.
         title: of the figure.
     """
-    figure = Figure(figsize=(8.5, 5), layout="constrained")
+    figure = plots.titled(8.5, 5, title)
     axis = figure.subplots()
-    figure.suptitle(title)
     epoch, batch = np.divmod(np.arange(len(batch_losses)), math.ceil(images / batch_size))
     seen = epoch * images + np.minimum((batch + 1) * batch_size, images)
     losses = np.asarray(batch_losses)
@@ -245,8 +231,7 @@ def test_results(probabilities, test):
     answers = probabilities.argmax(1)
     mistakes = (answers != test.labels).nonzero().flatten()
     worst = mistakes[probabilities[mistakes].amax(1).argsort(descending=True)][:24]
-    counts = torch.zeros(len(names), len(names), dtype=torch.int64)
-    counts.index_put_((test.labels, answers), torch.tensor(1), accumulate=True)
+    counts = count_answers(test.labels, answers, len(names))
     total = f"{len(mistakes)} mistakes in {len(answers):,} test images of {test.dataset}"
     return {
         "1e_predictions": plots.image_grid(

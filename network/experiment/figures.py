@@ -1,12 +1,10 @@
 """Figures of task 4: accuracy and time by setting."""
 
 import math
-import textwrap
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator, PercentFormatter
@@ -17,7 +15,7 @@ from network.experiment.report import mean_accuracy
 from network.experiment.settings import BASELINE, describe
 from network.experiment.statistics import LEAST_SEEDS, mean_interval
 from network.experiment.trial import Trial
-from network.plots import BLUE, GREEN, GREY, INK, ORANGE
+from network.plots import BLUE, GREEN, GREY, INK, ORANGE, titled
 
 SECONDS = "least CPU time of an epoch on one thread (s)"
 CROWD = 20  # more points than this are not all numbered
@@ -35,8 +33,7 @@ def setting_curves(series, baseline, name, title, log=False, straight=False):
         log: whether values are told apart by their ratio.
         straight: whether a straight line shows how time would grow in proportion.
     """
-    figure = Figure(figsize=(11, 5.2), layout="constrained")
-    figure.suptitle(title)
+    figure = titled(11, 5.2, title)
     axes = figure.subplots(1, 2)
     aside = 10 / 72  # inches from the mean to the seeds
     for axis, quantity in zip(axes, (accuracy, cpu_seconds), strict=True):
@@ -94,8 +91,7 @@ def cost_and_accuracy(points, title):
             Pareto front and the baseline are numbered, and have their intervals drawn.
         title: of the figure.
     """
-    figure = Figure(figsize=(11, 6.5), layout="constrained")
-    figure.suptitle(title)
+    figure = titled(11, 6.5, title)
     axis = figure.subplots()
     points = sorted(points, key=lambda point: (point[1], -point[2]))
     front = []
@@ -171,10 +167,8 @@ def grid(found, settings, of):
         if results:
             shares[panel, row, column] = mean_accuracy(results)
     wide = max(6, (0.85 * len(batch_size) + 0.9) * len(dropout) + 1.4)  # inches
-    figure = Figure(figsize=(wide, 0.6 * len(filters) + 1.9), layout="constrained")
-    figure.suptitle(
-        f"Mean validation accuracy of all combinations\n{textwrap.fill(of, int(8 * wide))}"
-    )
+    title = f"Mean validation accuracy of all combinations\n{of}"
+    figure = titled(wide, 0.6 * len(filters) + 1.9, title)
     axes = figure.subplots(1, len(dropout), squeeze=False, sharey=True)[0]
     low, high = np.nanmin(shares), np.nanmax(shares)
     greens = LinearSegmentedColormap.from_list("greens", ["#f4f6f4", "#9ccbb0", GREEN])

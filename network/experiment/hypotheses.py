@@ -5,18 +5,12 @@ Each hypothesis is in parts, each part a quantity and the range where it should 
 
 import functools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 
-from network.experiment.statistics import (
-    ERROR,
-    LEAST_SEEDS,
-    contrast,
-    holm,
-    mean_interval,
-    p_value,
-)
+from network.experiment.statistics import ERROR, LEAST_SEEDS, contrast, holm, mean_interval, p_value
 
 STRAIGHT = 0.10  # how far time may be off a straight line and still be called linear
 UNAFFECTED = 0.05  # a difference of time that nobody would notice
@@ -61,13 +55,11 @@ class Part:
     def __str__(self):
         if not self.values:
             return f"{self.text}: not tested, needs {self.needs}"
-        limits = [f"{100 * limit:+g}" for limit in (self.low, self.high) if 0 < abs(limit) < 9]
-        if self.low == 0:
-            claim = "above 0"
-        elif math.isinf(self.low):
-            claim = "below 0"
+        low, high = (f"{100 * limit:+g}" if limit else "0" for limit in (self.low, self.high))
+        if math.isinf(self.low):
+            claim = f"below {high}"
         else:
-            claim = f"between {limits[0]} and {limits[-1]}" if limits[1:] else f"above {limits[0]}"
+            claim = f"above {low}" if math.isinf(self.high) else f"between {low} and {high}"
         mean, half = self.interval
         spread = f" ± {100 * half:.2f}" if math.isfinite(half) else ""
         few = "" if spread else f" (an interval needs {LEAST_SEEDS} seeds)"
@@ -79,7 +71,7 @@ class Hypothesis:
     """A claim of the report and its parts."""
 
     text: str
-    parts: list = field(default_factory=list)
+    parts: list
 
     @property
     def judged(self):
@@ -97,14 +89,8 @@ class Hypothesis:
         return "supported" if verdicts == {"supported"} else "undecided"
 
 
-def accuracy(result):
-    """On the validation images, 0 to 1."""
-    return result["validation_accuracy"]
-
-
-def train_accuracy(result):
-    """On training images, in eval mode, 0 to 1."""
-    return result["train_accuracy"]
+accuracy = itemgetter("validation_accuracy")  # 0 to 1
+train_accuracy = itemgetter("train_accuracy")  # in eval mode, 0 to 1
 
 
 def gap(result):
@@ -115,11 +101,6 @@ def gap(result):
 def cpu_seconds(result):
     """CPU time of an epoch: the least, since whatever disturbs only adds to it."""
     return np.min(result["cpu_seconds"], axis=0)
-
-
-def wall_seconds(result):
-    """Wall time of an epoch, the least."""
-    return np.min(result["wall_seconds"], axis=0)
 
 
 def evaluate_hypotheses(results):

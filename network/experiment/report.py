@@ -5,21 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from network.experiment.hypotheses import (
-    accuracy,
-    cpu_seconds,
-    evaluate_hypotheses,
-    wall_seconds,
-)
+from network.cli import count_of
+from network.experiment.hypotheses import accuracy, cpu_seconds, evaluate_hypotheses
 from network.experiment.settings import BASELINE, describe
 from network.experiment.statistics import ERROR, contrast, mean_interval
 
 # In all of these `results` of a setting are a dict: for each seed its result.
-
-
-def count_of(number, noun):
-    """A number with its noun, "1 seed" or "3 seeds"."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def mean_accuracy(results):
@@ -43,7 +34,7 @@ def print_table(rows, seeds):
         share, half = mean_interval([accuracy(result) for result in found])
         test = np.mean([result["test_accuracy"] for result in found])
         seconds, seconds_half = mean_interval([cpu_seconds(result) for result in found])
-        wall = np.mean([wall_seconds(result) for result in found])
+        wall = np.mean([min(result["wall_seconds"]) for result in found])
         few = "" if len(found) == seeds else f" of {seeds}"
         print(
             f"{setting.filters:7}  {setting.dropout:7g}  {setting.batch_size:5}  "
@@ -123,9 +114,9 @@ def print_grid(combined, dimensions, seeds):
         seeds: how many there should be.
     """
     print("\nall combinations, ranked by validation accuracy:")
-    ranked = sorted(combined, key=lambda setting: -mean_accuracy(combined[setting]))
-    print_table({setting: combined[setting] for setting in ranked}, seeds)
     means = {setting: mean_accuracy(results) for setting, results in combined.items()}
+    ranked = sorted(means, key=means.get, reverse=True)
+    print_table({setting: combined[setting] for setting in ranked}, seeds)
     chosen = {
         name: max(values, key=lambda value: mean_accuracy(values[value]))
         for name, values in dimensions.items()

@@ -165,9 +165,8 @@ class Results:
                 what = f"is of version {line['format']}, and this program knows version {FORMAT}"
                 raise ValueError
             trial, result = Trial(**line["trial"]), line["result"]
-            if not all(result[name] is None or result[name] >= 0 for name in NUMBERS):
-                raise ValueError
-            if not all(result[name] and min(result[name]) >= 0 for name in TIMES):
+            sound = all(result[name] is None or result[name] >= 0 for name in NUMBERS)
+            if not sound or not all(min(result[name]) >= 0 for name in TIMES):
                 raise ValueError
             if line["run"] == self.run:
                 # Two runs at a time may both have run it; they found the same.

@@ -29,18 +29,16 @@ class Settings:
             for s in self.along("batch_size")
         ]
 
-    def combinations(self):
-        """All combinations of the values, the baseline and what lies along the dimensions."""
-        product = itertools.product(self.filters, self.dropout, self.batch_size)
-        return list(dict.fromkeys([*self.choose(), *itertools.starmap(Trial, product)]))
-
     def choose(self, scale_lr=False, grid=False):
-        """All settings to run, each once."""
+        """All settings to run, each once; `grid`: with all combinations of the values."""
         settings = [BASELINE]
         for dimension in DIMENSIONS:
             settings += self.along(dimension)
-        settings += self.scaled_rates() if scale_lr else []
-        settings += self.combinations() if grid else []
+        if scale_lr:
+            settings += self.scaled_rates()
+        if grid:
+            product = itertools.product(self.filters, self.dropout, self.batch_size)
+            settings += itertools.starmap(Trial, product)
         return list(dict.fromkeys(settings))
 
     def dimensions(self, found):

@@ -7,7 +7,7 @@ import signal
 import tempfile
 import threading
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def run_all(trials, place):
         raise Problem(f"{place.broke_down} ({type(error).__name__})") from None
 
 
-class Processes:
+class Processes(AbstractContextManager):
     """Processes of this machine, one thread each; they start with the first trials.
 
     Used in a `with` statement: at its end they end, too, whatever they are doing.
@@ -61,8 +61,10 @@ class Processes:
     """
 
     breakdown = (BrokenExecutor,)
-    broke_down = "a process that ran a trial was killed, perhaps since memory ran out; "
-    broke_down += "if it happens again, choose fewer --workers"
+    broke_down = (
+        "a process that ran a trial was killed, perhaps since memory ran out; "
+        "if it happens again, choose fewer --workers"
+    )
 
     def __init__(self, workers, data, epochs):
         # By a file: what a process gets when it starts is sent by and by, one after the other.
@@ -74,9 +76,6 @@ class Processes:
         width = min(workers, 61) if os.name == "nt" else workers  # Windows' limit
         first = (self.folder.name, workers_end, epochs)
         self.pool = ProcessPoolExecutor(width, context, _start_worker, first)
-
-    def __enter__(self):
-        return self
 
     def __exit__(self, *_):
         self.lifeline.close()
@@ -118,7 +117,7 @@ def _run_in_worker(setting):
     return run_trial(setting, _data, _epochs)
 
 
-class Cluster:
+class Cluster(AbstractContextManager):
     """A Dask cluster. Its workers need torch and tqdm, nothing else of this project.
 
     A trial whose worker is lost is run again by the cluster itself.
@@ -163,9 +162,6 @@ class Cluster:
             cloudpickle.unregister_pickle_by_value(network)
         with self._reachable():
             self.client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
-
-    def __enter__(self):
-        return self
 
     def __exit__(self, *_):
         self.client.close()

@@ -1,13 +1,11 @@
 """Figures of task 2: filters, what they make of an image, and what in it speaks for an answer."""
 
 import math
-import textwrap
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from network.plots import GREY, INK, ORANGE, bar, panels, show, show_signed
+from network.plots import GREY, INK, ORANGE, bar, panels, show, show_signed, titled
 
 
 def filter_panels(filters, title):
@@ -40,8 +38,7 @@ def filter_table(filters, title):
     tiles[:, :, :size, :size] = filters
     picture = tiles.transpose(0, 2, 1, 3).reshape(count * step, channels * step)[:-1, :-1]
     wide, tall = max(4, 0.42 * channels + 2.2), 0.42 * count + 1.1
-    figure = Figure(figsize=(wide, tall), layout="constrained")
-    figure.suptitle(textwrap.fill(title, int(wide / 0.125)))
+    figure = titled(wide, tall, title)
     axis = figure.subplots()
     axis.grid(False)
     axis.spines[:].set_visible(False)
@@ -156,8 +153,7 @@ def occlusion_maps(image, class_names, probabilities, maps, captions, row_labels
         title: of the figure.
     """
     rows, columns = maps.shape[:2]
-    figure = Figure(figsize=(3 * columns + 3.6, 2.9 * rows + 0.8), layout="constrained")
-    figure.suptitle(title)
+    figure = titled(3 * columns + 3.6, 2.9 * rows + 0.8, title)
     grid = figure.add_gridspec(rows, columns + 1)
     seen = figure.add_subplot(grid[0, 0])
     seen.set_axis_off()
@@ -177,7 +173,7 @@ def occlusion_maps(image, class_names, probabilities, maps, captions, row_labels
     bars.set_title("probability")
     bars.grid(axis="y", visible=False)
     limit, axes = np.abs(maps).max(), []
-    for (row, column), _ in np.ndenumerate(maps[:, :, 0, 0]):
+    for row, column in np.ndindex(rows, columns):
         axis = figure.add_subplot(grid[row, column + 1])
         shown = show_signed(axis, maps[row, column], limit, captions[column] if row == 0 else "")
         axis.contour(image, levels=[128], colors=INK, linewidths=1.2)

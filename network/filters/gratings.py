@@ -229,15 +229,11 @@ def gabor_functions(parameters, size):
     return values, np.stack(derivatives, 2)
 
 
-def fit_gabors(patterns, steps=40):
+def fit_gabors(patterns):
     """The Gabor function that is most like each pattern (F, n, n), by least squares.
 
     From the best of a grid of starts for each frequency, all are refined at once by Levenberg's
     and Marquardt's damped Gauss-Newton steps; nothing is random.
-
-    Args:
-        patterns: (F, n, n).
-        steps: how often they are refined.
 
     Returns:
         `Gabors`; for a pattern of zeros one that explains 0.
@@ -257,7 +253,7 @@ def fit_gabors(patterns, steps=40):
     values, slopes = gabor_functions(batch, size)
     error = ((target - values) ** 2).sum(1)
     damping = np.full(len(batch), 0.1)
-    for _ in range(steps):
+    for _ in range(40):
         products = slopes.transpose(0, 2, 1) @ slopes  # (F * S, 8, 8)
         scale = np.diagonal(products, axis1=1, axis2=2)
         products = products + (damping[:, None] * scale + 1e-9)[:, :, None] * np.eye(8)
@@ -282,11 +278,8 @@ def fit_gabors(patterns, steps=40):
 
 
 def _starts(unit, size):
-    """For each unit pattern (F, n²) and each of five frequencies the best Gabor of a coarse grid.
-
-    Returns:
-        (F, 5, 8), parameters as `gabor_functions` takes them.
-    """
+    """For each unit pattern (F, n²) and each of five frequencies the best Gabor of a coarse grid:
+    (F, 5, 8), parameters as `gabor_functions` takes them."""
     middles, angles = size * np.array([-0.2, 0, 0.2]), np.arange(8) * np.pi / 8
     widths = size * np.array([0.15, 0.3])
     best = []

@@ -233,27 +233,21 @@ def chance(filters, rng, blur=0.0):
     return score(noise.reshape(draws, count, size, size))
 
 
-def respond(maps, kernels, padded=False):
-    """What one filter of a convolution answers, before its bias.
+def respond(maps, filters, padded=False):
+    """What the filters of a convolution answer, before its bias.
 
     Args:
         maps: (C, H, W) float32, what the convolution sees.
-        kernels: (C, n, n) float32, the filter's part for each map.
-        padded: whether the maps go on beyond their border as zeros; else only where the filter
-            lies wholly inside counts.
+        filters: (F, C, n, n) float32.
+        padded: whether the maps go on beyond their border as zeros; else only where a filter lies
+            wholly inside counts.
 
     Returns:
-        (H, W) float32 if padded, else (H - n + 1, W - n + 1).
+        (F, H, W) float32 if padded, else (F, H - n + 1, W - n + 1).
     """
-    _, height, width = maps.shape
-    edge = kernels.shape[-1] // 2
-    whole = sum(
-        cv2.filter2D(channel, cv2.CV_32F, kernel, borderType=cv2.BORDER_CONSTANT)  # of zeros
-        for channel, kernel in zip(maps, kernels, strict=True)
-    )
-    return whole if padded else whole[edge : height - edge, edge : width - edge]
-
-
-def layer_responses(maps, weights, bias):
-    """What a convolution's filters (F, C, n, n) answer to what it sees (C, H, W): (F, h, w)."""
-    return np.stack([respond(maps, kernels) + b for kernels, b in zip(weights, bias, strict=True)])
+    edge = filters.shape[-1] // 2
+    whole = np.zeros((len(filters), *maps.shape[1:]), np.float32)
+    for answer, kernels in zip(whole, filters, strict=True):
+        for channel, kernel in zip(maps, kernels, strict=True):
+            answer += cv2.filter2D(channel, cv2.CV_32F, kernel, borderType=cv2.BORDER_CONSTANT)
+    return whole if padded else whole[:, edge:-edge, edge:-edge]

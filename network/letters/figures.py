@@ -1,15 +1,13 @@
 """Figures of task 3: how letters are learned, how they are read, where their features lie."""
 
 import math
-import textwrap
 
 import matplotlib
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from network.plots import BLUE, GREEN, GREY, INK, ORANGE, RED, guesses, pictures_as_seen
+from network.plots import BLUE, GREEN, GREY, INK, ORANGE, RED, guesses, pictures_as_seen, titled
 
 SHOWN = 25  # most pictures in the figure of letters
 
@@ -24,8 +22,7 @@ def training_curves(epochs, title, unfrozen=None):
         title: of the figure.
         unfrozen: after which epoch all layers learned, if they did.
     """
-    figure = Figure(figsize=(11, 5.8), layout="constrained")
-    figure.suptitle(textwrap.fill(title, 85))
+    figure = titled(11, 5.8, title)
     loss, accuracy = figure.subplots(1, 2)
     numbers = [epoch["epoch"] for epoch in epochs]
     for axis, what, form in ((loss, "loss", ".3f"), (accuracy, "accuracy", ".1%")):
@@ -62,8 +59,7 @@ def feature_plane(points, labels, is_test, class_names, shares, title):
         shares: of the variance that each of both components explains, 0 to 1.
         title: of the figure.
     """
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    figure.suptitle(textwrap.fill(title, 70))
+    figure = titled(9, 6, title)
     axis = figure.subplots()
     points, labels, is_test = (np.asarray(values) for values in (points, labels, is_test))
     colours = matplotlib.colormaps["tab10" if len(class_names) <= 10 else "gist_rainbow"]
@@ -90,28 +86,22 @@ def read_letters(letters, probabilities, title):
         probabilities: (N, classes).
         title: of the figure.
     """
-    answers = probabilities.argmax(1)
-    mistakes = (answers != letters.labels).nonzero().flatten()
-    others = (answers == letters.labels).nonzero().flatten()
+    right = probabilities.argmax(1) == letters.labels
     # Of many, mistakes of every letter, and others of every letter beside them.
-    mistakes = _spread_over(mistakes, letters.labels)[:SHOWN]
-    others = _spread_over(others, letters.labels)[: SHOWN - len(mistakes)]
-    shown = torch.cat([mistakes, others]).sort().values.tolist()
+    parts = [_spread_over(part.nonzero().flatten(), letters.labels) for part in (~right, right)]
+    shown = torch.cat(parts)[:SHOWN].sort().values.tolist()
     captions, colours = [], []
-    for row, label in zip(probabilities[shown], letters.labels[shown].tolist(), strict=True):
-        right = int(row.argmax()) == label
-        captions.append(guesses(row, letters.names, None if right else label))
-        colours.append(GREEN if right else RED)
-    if len(shown) < len(answers):
-        title += f" ({len(shown)} of {len(answers)}, mistakes chosen first)"
+    for index in shown:
+        truth = None if right[index] else int(letters.labels[index])
+        captions.append(guesses(probabilities[index], letters.names, truth))
+        colours.append(GREEN if right[index] else RED)
+    if len(shown) < len(right):
+        title += f" ({len(shown)} of {len(right)}, mistakes chosen first)"
     pictures = [letters.pictures[index] for index in shown]
     return pictures_as_seen(pictures, letters.images[shown].numpy(), captions, colours, title)
 
 
 def _spread_over(chosen, labels):
     """Indices (n,) in another order: one of each letter, then a second of each, and so on."""
-    turns, turn = {}, []
-    for label in labels[chosen].tolist():
-        turns[label] = turns.get(label, 0) + 1
-        turn.append(turns[label])
-    return chosen[torch.tensor(turn, dtype=torch.int64).argsort(stable=True)]
+    own = labels[chosen][:, None] == labels.unique()  # (n, letters)
+    return chosen[own.cumsum(0)[own].argsort(stable=True)]  # by its number among its letter's

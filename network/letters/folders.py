@@ -87,17 +87,13 @@ def find_letters(folder):
     for name in found:
         if name != name.encode(errors="replace").decode():
             raise Problem(f"{folder} has a folder whose name is no text, {name!r}; rename it")
-    place = {name: number for number, name in enumerate(ALPHABET)}
-    names = sorted(found, key=lambda name: (place.get(name, len(place)), name))
+    names = [*filter(found.get, ALPHABET), *sorted(found.keys() - ALPHABET)]
     return {name: found[name] for name in names}
 
 
 def _folders(folder):
     """The folders in a folder, sorted, without what systems hide there."""
-    try:
-        inside = sorted(path for path in folder.iterdir() if path.is_dir())
-    except OSError as error:
-        raise Problem(f"cannot read {folder}: {error.strerror or error}; check it") from None
+    inside = sorted(path for path in folder.iterdir() if path.is_dir())
     return [path for path in inside if not path.name.startswith(".") and path.name != "__MACOSX"]
 
 
@@ -161,25 +157,22 @@ def read_letters(files, names, transform=normalise):
     """
     read, pictures, images, labels = [], [], [], []
     no_ink = torch.zeros(len(names), dtype=torch.int64)
-    files = {label: files[name] for label, name in enumerate(names) if name in files}
-    total = sum(map(len, files.values()))
-    with tqdm(total=total, desc="reading letters", leave=False, disable=None) as bar:
-        for label, paths in files.items():
-            for path in paths:
-                bar.update()
-                try:
-                    picture, image, _ = read_character(path, transform)
-                except Problem as problem:
-                    with bar.external_write_mode():
-                        notice(f"left out: {problem}")
-                    no_ink[label] += isinstance(problem, NoInk)
-                    continue
-                read.append(path)
-                pictures.append(thumbnail(picture, THUMBNAIL))
-                images.append(image)
-                labels.append(label)
-            if label not in labels:
-                raise Problem(f"no picture in {paths[0].parent} is of use; see above")
+    wanted = [(label, path) for label, name in enumerate(names) for path in files.get(name, [])]
+    for label, path in tqdm(wanted, "reading letters", leave=False, disable=None):
+        try:
+            picture, image, _ = read_character(path, transform)
+        except Problem as problem:
+            with tqdm.external_write_mode():
+                notice(f"left out: {problem}")
+            no_ink[label] += isinstance(problem, NoInk)
+            continue
+        read.append(path)
+        pictures.append(thumbnail(picture, THUMBNAIL))
+        images.append(image)
+        labels.append(label)
+    for label, path in dict(wanted).items():  # one of each letter
+        if label not in labels:
+            raise Problem(f"no picture in {path.parent} is of use; see above")
     return Letters(
         tuple(names),
         read,

@@ -7,7 +7,7 @@ import torch
 from tqdm import tqdm
 
 from network.cli import short
-from network.training import evaluate, measures
+from network.training import count_answers, evaluate, measures
 
 
 def print_counts(part, letters, where):
@@ -38,11 +38,8 @@ def follow(training, network, letters, test, before=0):
     history = []
     for epoch in training:
         epoch = dataclasses.replace(epoch, number=before + epoch.number)
-        parts = [
-            evaluate(network, part.images.to(device), part.labels.to(device))
-            for part in (letters, test)
-        ]
-        known = measures(epoch, parts[0], parts[1])
+        parts = ((part.images.to(device), part.labels.to(device)) for part in (letters, test))
+        known = measures(epoch, *(evaluate(network, *part) for part in parts))
         line = (
             f"epoch {epoch.number:2}: training accuracy {known['train_accuracy']:7.2%}, "
             f"loss {known['train_loss']:.3f}; test accuracy {known['test_accuracy']:7.2%}, "
@@ -75,8 +72,7 @@ def print_accuracy(letters, probabilities):
         classes) int64.
     """
     names, answers = letters.names, probabilities.argmax(1)
-    counts = torch.zeros(len(names), len(names), dtype=torch.int64)
-    counts.index_put_((letters.labels, answers), torch.tensor(1), accumulate=True)
+    counts = count_answers(letters.labels, answers, len(names))
     totals = letters.counts + letters.no_ink  # no answer is not right
     right, total = int(counts.trace()), int(totals.sum())
     print(f"accuracy: {right}/{total} = {right / total:.2%}")

@@ -36,12 +36,9 @@ def turn_boxes(boxes, shape, turn):
     """Boxes (N, 4) left, top, right, bottom, in a picture of (H, W) that is turned clockwise."""
     h, w = shape
     left, top, right, bottom = boxes.T
-    if turn == 90:
+    for _ in range(turn // 90):
         left, top, right, bottom = h - bottom, left, h - top, right
-    elif turn == 180:
-        left, top, right, bottom = w - right, h - bottom, w - left, h - top
-    elif turn == 270:
-        left, top, right, bottom = top, w - right, bottom, w - left
+        h, w = w, h
     return np.stack([left, top, right, bottom], 1)
 
 
@@ -99,11 +96,6 @@ def longer_side(boxes):
 def hull(boxes):
     """The box around boxes (…, n, 4)."""
     return np.concatenate([boxes[..., :2].min(-2), boxes[..., 2:].max(-2)], -1)
-
-
-def hull_of_each(boxes, groups):
-    """The boxes (M, 4) around groups of boxes (N, 4), each a list of indices."""
-    return np.array([hull(boxes[group]) for group in groups]).reshape(-1, 4)
 
 
 def own_ink(pieces, group):
@@ -197,14 +189,12 @@ def near_pairs(box, index, far):
     left, top, right, bottom = box[index].T
     for start in range(0, len(index), 500):
         rows = np.s_[start : start + 500, None]
-        apart = np.maximum(left[rows] - right, left - right[rows])
-        near = apart < far
-        apart = np.maximum(top[rows] - bottom, top - bottom[rows])
-        near &= apart < far
+        near = np.maximum(left[rows] - right, left - right[rows]) < far
+        near &= np.maximum(top[rows] - bottom, top - bottom[rows]) < far
         i, j = np.nonzero(near)
         i += start
         found.append(np.stack([i, j], 1)[i < j])
-    return index[np.concatenate(found)] if found else np.zeros((0, 2), int)
+    return index[np.concatenate(found)]
 
 
 def part(inks, boxes, tall, classify):
@@ -223,35 +213,26 @@ def part(inks, boxes, tall, classify):
     width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     usual = np.median(width[height > 0.6 * tall]) if (height > 0.6 * tall).any() else tall / 2
     crossed = np.array([is_crossed_out(ink) for ink in inks], bool)
-    done = [(box, np.full(10, 0.1, np.float32)) for box in boxes[crossed]]
+    probabilities[crossed] = 0.1
+    done = list(zip(boxes[crossed], probabilities[crossed], strict=True))
     todo = [(inks[k], boxes[k], probabilities[k]) for k in np.flatnonzero(~crossed)]
     for _ in range(4):  # four digits that touch need three cuts, but not always one after another
-        cuts, whole = [], []
-        for ink, box, p in todo:
-            ways = ways_to_cut(ink, box, p.max(), tall, usual)
-            if ways:
-                whole.append((ink, box, p))
-                cuts += [(len(whole) - 1, *way) for way in ways]
+        ways = [ways_to_cut(ink, box, p.max(), tall, usual) for ink, box, p in todo]
+        halves = read_ink([half for cuts in ways for way in cuts for half in way[::2]], classify)
+        halves = iter(halves.reshape(-1, 2, 10))
+        whole, todo = todo, []
+        for (_, box, p), cuts in zip(whole, ways, strict=True):
+            read = [next(halves) for _ in cuts]
+            worse = [both.max(1).min() for both in read]  # of the two halves
+            if max(worse, default=0) > (max(0.6, p.max() + 0.1) if p.max() < 0.9 else 0.9):
+                best = int(np.argmax(worse))
+                left, left_box, right, right_box = cuts[best]
+                todo += [(left, left_box, read[best][0]), (right, right_box, read[best][1])]
             else:
                 done.append((box, p))
-        read = read_ink([half for way in cuts for half in way[1:4:2]], classify)
-        read = read.reshape(-1, 2, 10)
-        todo = []
-        worse = read.max(2).min(1)  # of the two halves
-        number = np.array([way[0] for way in cuts])
-        for n, (_, box, p) in enumerate(whole):
-            mine = np.flatnonzero(number == n)
-            best = mine[worse[mine].argmax()]
-            if worse[best] > (max(0.6, p.max() + 0.1) if p.max() < 0.9 else 0.9):
-                _, left, left_box, right, right_box = cuts[best]
-                todo += [(left, left_box, read[best, 0]), (right, right_box, read[best, 1])]
-            else:
-                done.append((box, p))
-        if not todo:
-            break
     done += [(box, p) for _, box, p in todo]
-    boxes = np.array([box for box, _ in done]).reshape(-1, 4)
-    return boxes, np.array([p for _, p in done]).reshape(-1, 10)
+    boxes, probabilities = zip(*done, strict=True)
+    return np.array(boxes), np.array(probabilities)
 
 
 def is_crossed_out(ink):
@@ -320,11 +301,8 @@ def cut(ink, box, tall, most):
             halves = []
             for half in (ink * side, ink * ~side):
                 left, top, width, height = cv2.boundingRect(np.uint8(half > 0.25))
-                if height < 0.35 * tall or height < 0.5 * h:
-                    break
                 halves.append(half[top : top + height, left : left + width])
-                left, top = left + box[0], top + box[1]
-                halves.append(np.array([left, top, left + width, top + height]))
-            else:
-                ways.append(tuple(halves))
+                halves.append(box[[0, 1, 0, 1]] + (left, top, left + width, top + height))
+            if min(map(len, halves[::2])) >= max(0.35 * tall, 0.5 * h):
+                ways.append(halves)
     return ways

@@ -67,20 +67,20 @@ def draw_page(rng, kind="plain", digit=None, size=(1000, 1400), rows=None, easy=
         top = max(top, margin + pitch)
         rows = max(1, min(rows, room - 1))
         _word(sheet, rng, (margin, top - 0.5 * pitch), reach, pens[0])
-    written, places = [], []
+    lines = []
     for number in range(rows):
         which = rng.integers(len(hands))
         middle = top + (number + 0.5) * pitch
         line = _Line(sheet, rng, hands[which], pens[which], reach, easy)
         if kind in ("boxed", "table"):
-            text, boxes = line.in_cells(middle, pitch, margin, one=kind == "boxed")
+            line.in_cells(middle, pitch, margin, one=kind == "boxed")
         else:
-            text, boxes = line.free(middle, margin, width - margin)
-        written.append(text)
-        places.append(boxes)
+            line.free(middle, margin, width - margin)
+        lines.append(line)
     _specks(sheet, rng, reach)
     picture, move = _photograph(sheet, rng)
-    return Page(picture, written, [_moved(boxes, move) for boxes in places])
+    texts = [" ".join(line.text.split()) for line in lines]
+    return Page(picture, texts, [_moved(np.reshape(line.boxes, (-1, 4)), move) for line in lines])
 
 
 def _hand(rng):
@@ -126,29 +126,24 @@ def _rule(sheet, kind, rng, pitch, margin, reach):
     colour = np.float32(rng.uniform(0.35, 0.8) * sheet[0, 0] * rng.uniform(0.85, 1, 3))
     thick = int(rng.integers(1, 4))
 
-    def line(a, b):
-        cv2.line(sheet, a, b, colour.tolist(), thick, cv2.LINE_AA)
-
+    left, top, right, bottom = 0, 0, width, height  # how far lines reach
+    level, upright = [], []  # where they lie, where they stand
     if kind == "ruled":
-        for y in np.arange(margin, height, pitch):
-            line((0, int(y)), (width, int(y)))
-        if rng.random() < 0.5:
-            line((int(margin), 0), (int(margin), height))
+        level = np.arange(margin, height, pitch)
+        upright = [margin] if rng.random() < 0.5 else []
     elif kind == "squared":
         step = pitch * rng.choice([0.5, 1, 1])
-        for y in np.arange(margin % step, height, step):
-            line((0, int(y)), (width, int(y)))
-        for x in np.arange(margin % step, width, step):
-            line((int(x), 0), (int(x), height))
+        level, upright = (np.arange(margin % step, side, step) for side in (height, width))
     elif kind in ("boxed", "table"):
         colour = np.float32(rng.uniform(0.1, 0.6) * sheet[0, 0])
         step = pitch if kind == "boxed" else 4 * pitch
+        left = top = margin
         right = margin + (width - 2 * margin) // step * step
         bottom = margin + int((height - 2 * margin) / pitch) * pitch
-        for y in np.arange(margin, bottom + 1, pitch):
-            line((int(margin), int(y)), (int(right), int(y)))
-        for x in np.arange(margin, right + 1, step):
-            line((int(x), int(margin)), (int(x), int(bottom)))
+        level, upright = np.arange(top, bottom + 1, pitch), np.arange(left, right + 1, step)
+    lines = [(left, y, right, y) for y in level] + [(x, top, x, bottom) for x in upright]
+    for x0, y0, x1, y1 in np.int32(lines).reshape(-1, 4).tolist():
+        cv2.line(sheet, (x0, y0), (x1, y1), colour.tolist(), thick, cv2.LINE_AA)
 
 
 class _Line:
@@ -171,7 +166,7 @@ class _Line:
                 dy += rng.normal(0, 0.04) * reach
                 ink = self._glyph()
                 if x + ink.shape[1] > right:
-                    return self.text.strip(), np.array(self.boxes).reshape(-1, 4)
+                    return
                 touching = not self.easy and self.boxes and rng.random() < 0.03
                 if touching and not self.text.endswith(" "):
                     x -= step + 0.06 * reach
@@ -203,7 +198,6 @@ class _Line:
                 self._write(ink, x, middle + rng.normal(0, 0.04) * self.reach)
                 x += ink.shape[1] + self.reach * rng.uniform(0.2, 0.35)
             self.text += " "
-        return " ".join(self.text.split()), np.array(self.boxes).reshape(-1, 4)
 
     def _glyph(self, factor=1):
         """The next digit's ink, (h, w) of 0 to 1, at the size in which it is written."""

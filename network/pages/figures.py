@@ -5,6 +5,7 @@ import numpy as np
 from PIL import Image
 
 from network.files import whole_file
+from network.pages.characters import turn_boxes
 
 SURE = 0.9  # characters read with less probability are shown in another colour
 BLUE, RED, GREEN = (20, 80, 200), (215, 30, 30), (50, 170, 90)
@@ -83,12 +84,6 @@ def scale_of(picture, reading):
 
 def turned(boxes, scale, shape, turn):
     """Boxes (N, 4), x, y, width, height, after a picture was scaled to (H, W), then turned."""
-    height, width = shape
     x, y, w, h = np.int32(np.round(np.float32(boxes) * scale)).T
-    if turn == 90:
-        x, y, w, h = height - y - h, x, h, w
-    elif turn == 180:
-        x, y = width - x - w, height - y - h
-    elif turn == 270:
-        x, y, w, h = y, width - x - w, h, w
-    return np.stack([x, y, w, h], 1)
+    boxes = turn_boxes(np.stack([x, y, x + w, y + h], 1), shape, turn)
+    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)

@@ -115,28 +115,15 @@ def lean(lines):
     return best[1]
 
 
-def rotate(image, angle):
-    """Turns an image about its middle so that what rises by `angle` lies flat; frame grows."""
-    h, w = image.shape[:2]
-    move = rotation((h, w), angle)
-    size = frame((h, w), angle)
-    return cv2.warpAffine(image, move, size, flags=cv2.INTER_LINEAR, borderValue=0)
-
-
-def frame(shape, angle):
-    """Width and height of the frame that holds a turned picture."""
+def rotation(shape, angle):
+    """The affine matrix (2, 3) about a picture's middle by which what rises by `angle` lies flat,
+    and width and height of the frame that holds the turned picture."""
     h, w = shape
     c, s = abs(np.cos(angle)), abs(np.sin(angle))
-    return int(np.ceil(w * c + h * s)), int(np.ceil(w * s + h * c))
-
-
-def rotation(shape, angle):
-    """The affine matrix (2, 3) of `rotate`."""
-    h, w = shape
+    width, height = int(np.ceil(w * c + h * s)), int(np.ceil(w * s + h * c))
     move = cv2.getRotationMatrix2D((w / 2, h / 2), np.rad2deg(angle), 1)
-    width, height = frame(shape, angle)
     move[:, 2] += (width - w) / 2, (height - h) / 2
-    return move
+    return move, (width, height)
 
 
 def lines_in(mask, length):

@@ -18,7 +18,7 @@ from network import photos
 from network.pages import ink as inks
 from network.pages.characters import (
     find_pieces,
-    hull_of_each,
+    hull,
     join,
     longer_side,
     own_ink,
@@ -95,7 +95,7 @@ def read_dark_ink(picture, classify, turn, doubt_limit):
         turn = best_turn(pieces, tall, classify)
     pieces = pieces.turned(turn)
     groups = join(pieces, tall, classify)
-    whole = hull_of_each(pieces.box, groups)
+    whole = np.array([hull(pieces.box[group]) for group in groups])
     boxes, probability = part([own_ink(pieces, g) for g in groups], whole, tall, classify)
     # Dots, dashes and commas are passed over.
     kept = (probability.max(1) >= LIKELY) | (boxes[:, 3] - boxes[:, 1] > 0.4 * tall)
@@ -114,7 +114,7 @@ def read_dark_ink(picture, classify, turn, doubt_limit):
         sure = probability[row].max(1)
         texts.append("".join(np.where(first, " ", "").astype(object) + marks))
         values = zip(marks.tolist(), sure.tolist(), given[row].tolist(), strict=True)
-        rows.append([Character(mark, p, tuple(box)) for mark, p, box in values])
+        rows.append([Character(mark, round(p, 4), tuple(box)) for mark, p, box in values])
     return Reading(rows, texts, turn)
 
 
@@ -130,8 +130,8 @@ def pieces_of(picture):
         if lines.any():
             angle = inks.lean(lines)
             if angle:
-                move = inks.rotation(ink.shape, angle)
-                ink, lines = inks.rotate(ink, angle), inks.rotate(lines, angle)
+                move, size = inks.rotation(ink.shape, angle)
+                ink, lines = (cv2.warpAffine(image, move, size) for image in (ink, lines))
             lines = inks.lines_of(lines)
             ink = ink * (1 - lines)
         pieces = find_pieces(ink, np.uint8(ink > least), lines)

@@ -4,12 +4,14 @@ import csv
 import json
 import re
 import sys
+from dataclasses import asdict
 
 import numpy as np
 from tqdm import tqdm
 
 from network import cli
-from network.files import Problem, require_writable, whole_file
+from network.files import Problem, whole_file
+from network.pages import figures
 from network.pages.reader import read_page
 from network.photos import NoInk
 from network.pictures import image_files, read_image
@@ -26,7 +28,6 @@ def read_pages(network, doubt_limit, device, options):
         options: .pictures (else those in data/pages), .turn, .json, .figures_dir.
     """
     paths = image_files(options.pictures or [cli.short(cli.HOME / "data" / "pages")])
-    require_writable(options.figures_dir, *([options.json.parent] if options.json else []))
     status, written, pages = 0, [], []
     right = total = 0
     for path in tqdm(paths, desc="reading", leave=False, disable=None):
@@ -45,8 +46,6 @@ def read_pages(network, doubt_limit, device, options):
             status = max(status, problem.status)
             continue
         tqdm.write("\n".join(lines(path, reading, digits)), file=sys.stdout)
-        from network.pages import figures  # slow to import: what was read is printed before
-
         figure_path = figures.free_path(options.figures_dir, path, written)
         figures.save_page(picture, reading, figure_path)
         written.append(figure_path)
@@ -63,17 +62,12 @@ def read_pages(network, doubt_limit, device, options):
 def lines(path, reading, digits):
     """What is printed of a page: how much there is, then its rows."""
     unsure = sum(text.count("?") for text in reading.texts)
-    parts = [count(len(reading.rows), "row"), count(len(digits), "digit")]
+    parts = [cli.count_of(len(reading.rows), "row"), cli.count_of(len(digits), "digit")]
     if unsure:
-        parts.append(f"{count(unsure, 'mark')} perhaps no digit")
+        parts.append(f"{cli.count_of(unsure, 'mark')} perhaps no digit")
     if reading.turn:
         parts.append(f"turned clockwise by {reading.turn} degrees")
     return [f"{path}: {', '.join(parts)}", *(f"  {text}" for text in reading.texts)]
-
-
-def count(number, what):
-    """1 row, 2 rows."""
-    return f"{number} {what}" + "s" * (number != 1)
 
 
 def as_plain(path, picture, reading):
@@ -85,17 +79,7 @@ def as_plain(path, picture, reading):
         "height": height,
         "turn": reading.turn,
         "rows": [
-            {
-                "text": text,
-                "characters": [
-                    {
-                        "answer": character.answer,
-                        "probability": round(character.probability, 4),
-                        "box": list(character.box),
-                    }
-                    for character in row
-                ],
-            }
+            {"text": text, "characters": list(map(asdict, row))}
             for text, row in zip(reading.texts, reading.rows, strict=True)
         ],
     }

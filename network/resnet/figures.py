@@ -4,26 +4,14 @@ import math
 import textwrap
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
 
+from network import plots
 from network.filters import gratings
 from network.pictures import thumbnail
-from network.plots import (
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    ORANGE,
-    RED,
-    SIGNED,
-    bar,
-    panels,
-    show,
-    show_signed,
-)
+from network.plots import BLUE, GREEN, GREY, INK, ORANGE, RED, SIGNED
 
 KIND_LOOKS = (BLUE, "o"), (ORANGE, "D"), (GREEN, "s"), (RED, "p"), (GREY, "X")  # of each kind
 PALE = "#d5d8dd"
@@ -46,17 +34,9 @@ def _kind_legend(figure, extra=()):
 
 
 def _tile_corners(axis, count, cell, columns=COLUMNS):
-    """Makes an axis a table of small pictures: one axis for all, since one for each would take
-    seconds to lay out.
+    """Makes an axis, y down, a table of cells (width, height); returns their upper left corners.
 
-    Args:
-        axis: y will point down.
-        count: of the pictures.
-        cell: width and height that each takes.
-        columns: pictures in a row.
-
-    Returns:
-        (count, 2), the upper left corners.
+    One axis for all pictures: one for each would take seconds to lay out.
     """
     axis.set_axis_off()
     wide, tall = columns * cell[0], math.ceil(count / columns) * cell[1]
@@ -73,11 +53,8 @@ def _tile(axis, image, left, top, width, height, **look):
 
 def _titled_figure(width, height, title):
     """A figure of a width and, below its title and above a legend, a height in inches."""
-    title = textwrap.fill(title, int(width / 0.125))
-    more = 0.28 * (title.count("\n") + 1) + 0.6  # for title and legend
-    figure = Figure(figsize=(width + 0.2, height + more), layout="constrained")
-    figure.suptitle(title)
-    return figure
+    title = textwrap.fill(title, int(width / plots.LETTER))
+    return plots.titled(width + 0.2, height + 0.28 * (title.count("\n") + 1) + 0.6, title)
 
 
 def _weights_in_colour(filters, limits):
@@ -165,14 +142,15 @@ def image_channels(picture, channels, title):
     """
     height, width = picture.shape[:2]
     panel = 2.3 * np.array([width, height]) / max(height, width)
-    figure, axes = panels(1, 5, title, width=max(panel[0], 1.2) + 0.2, height=panel[1] + 0.9)
+    figure, axes = plots.panels(1, 5, title, width=max(panel[0], 1.2) + 0.2, height=panel[1] + 0.9)
     limit = max(np.abs(channels).max(), 1e-30)
-    show(axes[0], picture, "as given")
+    plots.show(axes[0], picture, "as given")
     for axis, values, name in zip(axes[1:4], channels, ("red", "green", "blue"), strict=True):
-        shown = show_signed(axis, values, limit, name)
+        shown = plots.show_signed(axis, values, limit, name)
     together = np.uint8(255 * np.moveaxis(0.5 + channels / (2 * limit), 0, -1))
-    show(axes[4], together, "all three")
-    bar(figure, shown, axes[1:4], "difference from the mean, as the network takes it", "bottom")
+    plots.show(axes[4], together, "all three")
+    what = "difference from the mean, as the network takes it"
+    plots.bar(figure, shown, axes[1:4], what, "bottom")
     return figure
 
 
@@ -186,18 +164,14 @@ def tuning_overview(tuning, chance, digits, counts, title):
         counts: a dict of label to counts (5,) of each kind, a bar for each.
         title: of the figure.
     """
-    figure = Figure(figsize=(13, 10), layout="constrained")
-    figure.suptitle(textwrap.fill(title, 100))
+    figure = plots.titled(13, 10, title)
     grid = figure.add_gridspec(2, 2, height_ratios=(1, 1.1))
     _draw_gratings(figure.add_subplot(grid[0, 0]), tuning, digits)
     _draw_bandwidths(figure.add_subplot(grid[0, 1]), tuning)
     _draw_forms(figure.add_subplot(grid[1, 0]), tuning, chance)
     _draw_counts(figure.add_subplot(grid[1, 1]), counts)
-    extra = []
-    if digits is not None:
-        extra = [
-            Line2D([], [], ls="", marker="^", mfc="none", mec=INK, ms=9, label="digit network")
-        ]
+    look = {"ls": "", "marker": "^", "mfc": "none", "mec": INK, "ms": 9}
+    extra = [] if digits is None else [Line2D([], [], **look, label="digit network")]
     _kind_legend(figure, extra)
     return figure
 
@@ -258,7 +232,7 @@ def _draw_bandwidths(axis, tuning):
 
 def _draw_forms(axis, tuning, chance):
     """How grey each filter is, and how much one colour times one Gabor explains of it."""
-    axis.scatter(chance.grey, chance.form, s=7, color=PALE, lw=0, label="random, as smooth")
+    axis.scatter(chance.grey, chance.form, s=7, color=PALE, lw=0)
     for kind, (colour, marker) in enumerate(KIND_LOOKS):
         some = tuning.kind == kind
         x, y = tuning.grey[some], tuning.form[some]
@@ -280,17 +254,9 @@ def _draw_counts(axis, counts):
     for row, numbers in enumerate(counts.values()):
         shares, left = numbers / max(numbers.sum(), 1), 0
         for share, number, (colour, _) in zip(shares, numbers, KIND_LOOKS, strict=True):
-            axis.barh(row, share, 0.7, left, color=colour)
+            bars = axis.barh(row, share, 0.7, left, color=colour)
             if share >= 0.06:
-                axis.text(
-                    left + share / 2,
-                    row,
-                    number,
-                    ha="center",
-                    va="center",
-                    c="white",
-                    weight="bold",
-                )
+                axis.bar_label(bars, [number], label_type="center", color="white", weight="bold")
             left += share
     axis.set_yticks(range(len(counts)), counts)
     axis.invert_yaxis()

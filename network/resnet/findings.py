@@ -67,18 +67,15 @@ def measure_all(filters, digits, seed):
     Returns:
         A dict of label to `gratings.Tuning`.
     """
-    rng = np.random.default_rng(seed)
-    rows = {
-        LAYER: gratings.measure(filters),
-        ALIKE: gratings.measure(gratings.chance_filters(filters, rng, alike=True)),
-        RANDOM: gratings.measure(gratings.chance_filters(filters, rng)),
-    }
-    if digits is not None:
-        rows |= {
-            DIGITS: gratings.measure(digits),
-            DIGITS_ALIKE: gratings.measure(gratings.chance_filters(digits, rng, alike=True)),
-            DIGITS_RANDOM: gratings.measure(gratings.chance_filters(digits, rng)),
-        }
+    rng, rows = np.random.default_rng(seed), {}
+    for own, (label, alike, white) in (
+        (filters, (LAYER, ALIKE, RANDOM)),
+        (digits, (DIGITS, DIGITS_ALIKE, DIGITS_RANDOM)),
+    ):
+        if own is not None:
+            rows[label] = gratings.measure(own)
+            rows[alike] = gratings.measure(gratings.chance_filters(own, rng, alike=True))
+            rows[white] = gratings.measure(gratings.chance_filters(own, rng))
     return rows
 
 

@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from textwrap import indent
 
 import numpy as np
 import torch
@@ -218,18 +219,13 @@ def describe(network, full=False):
     lines = [f"{type(network).__name__}("]
     for name, layer in network.named_children():
         if not isinstance(layer, nn.Sequential):
-            lines.append(_indented(f"({name}): {layer}", 1))
+            lines.append(indent(f"({name}): {layer}", "  "))
             continue
         first, *others = layer
-        lines.append(f"  ({name}): Sequential(")
-        lines.append(_indented(f"(0): {first}", 2))
+        lines += [f"  ({name}): Sequential(", indent(f"(0): {first}", "    ")]
         if others:
             kind = type(first).__name__ + (" block" if len(others) == 1 else " blocks")
             count = sum(map(parameter_count, others))
             lines.append(f"    … {len(others)} more {kind}, {count:,} parameters")
         lines.append("  )")
     return "\n".join([*lines, ")"])
-
-
-def _indented(text, depth):
-    return "\n".join("  " * depth + line for line in text.splitlines())

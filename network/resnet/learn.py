@@ -16,8 +16,8 @@ from torch import nn
 from network.cli import notice, short
 from network.files import Problem, require_writable, whole_file
 from network.model import parameter_count
-from network.resnet.layers import MEAN, SHIPPED, STD, file_word
-from network.resnet.pictures import SIDE, Pictures, load_cifar10, load_folder
+from network.resnet.layers import MEAN, STD, file_word
+from network.resnet.pictures import SIDE, load_cifar10, load_folder
 from network.training import Recipe, evaluate, train
 from network.weights import set_aside_better
 
@@ -57,11 +57,10 @@ def learn_first_layer(options, device):
     model = options.model or "resnet18"
     recipe = dataclasses.replace(RECIPE, epochs=options.epochs or RECIPE.epochs)
     if options.train is True:
-        dataset, file_name = "CIFAR-10", SHIPPED
+        dataset = "CIFAR-10"
         training, test = (load_cifar10(options.data_dir, train) for train in (True, False))
     else:
         dataset = options.train.resolve().name
-        file_name = f"resnet_{file_word(dataset)}_conv1.pth"
         training, test = load_folder(options.train)
     training, test = training.to(device), test.to(device)
 
@@ -79,28 +78,24 @@ def learn_first_layer(options, device):
     unfinished = whole.with_stem(f"{whole.stem}_unfinished")
     learn(network, training, recipe, unfinished, settings)
 
-    checked = Pictures(training.images[:CHECKED], training.labels[:CHECKED])
+    checked = training.images[:CHECKED], training.labels[:CHECKED]
     of_training, of_test = (
-        evaluate(network, part.images, part.labels, enlarge, F.cross_entropy)[1]
-        for part in (checked, test)
+        evaluate(network, images, labels, enlarge, F.cross_entropy)[1]
+        for images, labels in (checked, (test.images, test.labels))
     )
     print(
         f"test accuracy {of_test:.2%} of {len(test.labels):,} pictures; the first "
-        f"{len(checked.labels):,} training pictures {of_training:.2%}"
+        f"{len(checked[1]):,} training pictures {of_training:.2%}"
     )
     state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
-    facts = {
-        "model": model,
-        "dataset": dataset,
+    facts = settings | {
         "image_size": SIDE,
         "mean": list(MEAN),
         "std": list(STD),
-        "epochs": recipe.epochs,
-        "seed": options.seed,
         "train_accuracy": of_training,
         "test_accuracy": of_test,
     }
-    first = options.models_dir / file_name
+    first = options.models_dir / f"resnet_{file_word(dataset)}_conv1.pth"  # layers.SHIPPED
     for path, content in (
         (first, {"conv1.weight": state["conv1.weight"], **facts}),
         (whole, {"state_dict": state, **facts}),
@@ -117,7 +112,7 @@ def learn(network, training, recipe, unfinished, settings):
 
     Args:
         network: of torchvision, fresh; its device and the images' are the same.
-        training: `Pictures`.
+        training: `Labelled` pictures.
         recipe: a `Recipe`.
         unfinished: the file that keeps what was learned so far; the caller removes it.
         settings: what must be the same for a training to be gone on with.

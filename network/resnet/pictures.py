@@ -11,7 +11,7 @@ from torchvision.datasets import CIFAR10
 from tqdm import tqdm
 
 from network import cli
-from network.datasets import PLACES, find_or_download
+from network.datasets import PLACES, Labelled, find_or_download
 from network.files import Problem
 from network.pictures import image_files, read_image, thumbnail
 
@@ -21,20 +21,11 @@ LONGEST = 224  # pixels of the longer side of a picture to look at: ImageNet's n
 CAT, CAT_SHA256 = "CIFAR-10's first test image (a cat)", "af12e124"
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """Colour pictures and what they show."""
-
-    images: torch.Tensor  # (N, 3, H, W) uint8 RGB
-    labels: torch.Tensor  # (N,) int64, from 0 on
-
-    def to(self, device):
-        """The same on another device."""
-        return Pictures(self.images.to(device), self.labels.to(device))
-
-
 def load_cifar10(data_dir, train):
-    """CIFAR-10's training part or test part, downloaded where it is missing: 32×32 `Pictures`.
+    """CIFAR-10's training part or test part, downloaded where it is missing.
+
+    Returns:
+        A `Labelled` whose images are (N, 3, 32, 32) RGB.
 
     Raises:
         Problem: it is neither on disk nor to be had, or is broken.
@@ -49,14 +40,14 @@ def load_cifar10(data_dir, train):
             "and run again to download it anew"
         ) from None
     images = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()  # (N, 3, 32, 32)
-    return Pictures(images, torch.tensor(found.targets))
+    return Labelled("CIFAR-10", images, torch.tensor(found.targets))
 
 
 def load_folder(folder):
     """Pictures of one's own, a folder of them for each class; every fourth is held out to test.
 
     Returns:
-        The training part and the test part, 64×64 `Pictures` each, cut to squares.
+        The training part and the test part: `Labelled` images (N, 3, 64, 64) RGB, cut to squares.
 
     Raises:
         Problem: there are not two folders with four pictures each, or a picture cannot be read.
@@ -79,8 +70,9 @@ def load_folder(folder):
         images = np.empty((len(part), SIDE, SIDE, 3), np.uint8)
         for index, (path, _) in enumerate(tqdm(part, "reading", leave=False, disable=None)):
             images[index] = square(read_image(path), SIDE)
+        images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
         labels = torch.tensor([label for _, label in part])
-        loaded.append(Pictures(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels))
+        loaded.append(Labelled(folder.resolve().name, images, labels))
     return tuple(loaded)
 
 
