@@ -5,7 +5,6 @@ With pictures it recognises these alone. Leaves the figures 1e and 1f; where wei
 pictures are the user's own, the figures' names say so.
 """
 
-import itertools
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -184,7 +183,7 @@ def recognise(network, names, facts, device, options):
 
 
 def read_all(paths, transform, network, device):
-    """Reads pictures on all cores, the next ones while the network has these.
+    """Reads pictures, some at a time: finds their ink on all cores, then asks the network.
 
     Yields:
         Each path with what `read_character` returns of it, or the `Problem` that there was, and
@@ -198,11 +197,10 @@ def read_all(paths, transform, network, device):
         except Problem as problem:
             return problem
 
-    parts = [paths[start : start + TOGETHER] for start in range(0, len(paths), TOGETHER)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        coming = pool.map(look_at, parts[0])
-        for part, following in itertools.zip_longest(parts, parts[1:], fillvalue=[]):
-            looks, coming = list(coming), pool.map(look_at, following)
+        for start in range(0, len(paths), TOGETHER):
+            part = paths[start : start + TOGETHER]
+            looks = list(pool.map(look_at, part))
             images = [nothing if isinstance(look, Problem) else look[1] for look in looks]
             batch = torch.from_numpy(np.stack(images)).to(device)  # (up to 16, 28, 28)
             yield from zip(part, looks, predict(network, batch).cpu(), strict=True)

@@ -21,7 +21,7 @@ EXAMPLES = 8000  # letters with distorted copies of them, at least, from which t
 COPIES = 3  # of each letter at least
 # A few letters by one pen before one camera need noise in their copies, to be of use for others';
 # of hundreds drawn by as many pens it makes the answers 0.6 points worse.
-NOISE = 0.15
+NOISE = 0.25
 EVEN = 0.8  # share of the covariance in `whiten` that is taken to be alike in all directions
 
 
