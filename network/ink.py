@@ -157,7 +157,11 @@ def strokes(parts, zoom):
     near = side[main] / 2
     beside = np.maximum(left - right[main], left[main] - right) < near
     beside &= np.maximum(top - bottom[main], top[main] - bottom) < near
-    keep = np.uint8(beside & (score >= 0.08 * score[main]))
+    enough = score >= 0.08 * score[main]
+    if touches[main]:  # a tight crop: what else touches the frame may be a part of it, too
+        long = (right - left > 0.9 * w) | (bottom - top > 0.9 * h)
+        enough |= touches & ~long & (edges >= 0.15 * edges[main])
+    keep = np.uint8(beside & enough)
 
     body = np.uint8(label == main)
     rim = edge[body > cv2.erode(body, box, borderValue=0)]
@@ -267,6 +271,8 @@ def printed_lines(mask):
     touching = np.unique(label[cv2.dilate(lines, np.ones((3, 3), np.uint8)) > 0])
     attached = np.isin(label, touching[touching > 0]).sum() / rest.sum()
     thin = lines.sum() / ((levels * w) + (uprights * h)) < 0.6 * stroke_width(rest)
+    # A character stands on a level line. What is left of a 1 from frame to frame is less than that.
+    thin &= levels > 0 and size.max() > lines.sum() / (levels + uprights)
     return lines if attached < 0.3 or thin else none
 
 

@@ -166,6 +166,15 @@ def test_second_stroke_is_kept():
     alone = normalise(on_paper(np.where(np.arange(320)[:, None] < 80, 0, ink)))
     assert digit[4:8, 14:].max() > 200
     assert unlike(digit, alone) > 0.3  # the bar is there, and the rest is smaller for it
+    assert unlike(digit, normalise(cropped(ink))) < 0.15  # at the frame, too
+
+
+def test_an_upright_stroke_from_frame_to_frame_is_no_line():
+    one = np.zeros((16, 16), np.float32)
+    one[:, 11] = np.array([4, 4, 3, 3, 1, 1, 0, 0, 0, 1, 1, 1, 3, 3, 4, 3]) / 4
+    one[:, 12] = np.array([0, 1, 1, 3, 3, 4, 4, 4, 4, 4, 4, 3, 1, 1, 0, 0]) / 4
+    digit = normalise(on_paper(one))
+    assert digit.max(1)[6:23].min() > 150 and np.flatnonzero(digit.max(0)).size < 9
 
 
 def test_hairline_and_brush_survive():
