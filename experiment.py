@@ -10,6 +10,7 @@ import sys
 from dataclasses import asdict, replace
 
 from network import cli
+from network.cli import count_of
 
 
 def parse_options():
@@ -79,7 +80,7 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
 
     from network.experiment import report, trials
     from network.experiment.hypotheses import cpu_seconds
-    from network.experiment.report import count_of, mean_accuracy
+    from network.experiment.report import mean_accuracy
     from network.experiment.results import Results, identity, split
     from network.experiment.settings import Settings, describe, in_order
     from network.experiment.statistics import binomial_interval

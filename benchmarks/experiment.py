@@ -5,24 +5,17 @@ the baseline, then each value of each dimension. A share of an epoch is measured
 to five epochs; reading the data and testing are not counted on its side. On this side two workers
 are started, train those nine settings that differ, validate and test.
 
-Last, by how much a neighbour that keeps the same core busy lengthens an epoch's CPU time, the least
-of five epochs, and its wall time.
-
     python -m benchmarks.experiment
 """
 
-import os
-import subprocess
-import sys
 import time
-from dataclasses import asdict
 from functools import partial
 
 from benchmarks.sides import compare, mnist, parse_options, seconds
 from benchmarks.usual import usual_epoch, usual_loader, usual_optimizer
 from network.experiment import trials
-from network.experiment.results import TIMES, split
-from network.experiment.trial import Trial, run_trial
+from network.experiment.results import split
+from network.experiment.trial import Trial
 from network.model import MyNetwork
 
 EPOCHS = 5
@@ -39,7 +32,6 @@ def main():
     options = parse_options(__doc__, runs=3, images=50_000)
     against_the_usual_loop(options)
     two_workers_against_one(options)
-    beside_a_busy_neighbour(options)
 
 
 def against_the_usual_loop(options):
@@ -81,32 +73,6 @@ def two_workers_against_one(options):
         train_all(wanted[:1], one), train_all(wanted[:2], two)  # they start
         by_one, by_two = (partial(seconds, train_all, wanted, place) for place in (one, two))
         compare("1 worker", by_one, "2 workers", by_two, options.runs)
-
-
-def beside_a_busy_neighbour(options):
-    """One trial alone and beside a process that multiplies matrices on the same core."""
-    if not hasattr(os, "sched_setaffinity"):
-        return  # cores can be chosen on Linux only
-    data = read(options, min(10_000, options.images))
-    busy = "import numpy as np\na = np.ones((700, 700))\nwhile True: a @ a"
-    one_thread = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-
-    def alone(time_of):
-        return min(run_trial(asdict(Trial()), data, EPOCHS)[time_of])
-
-    def beside(time_of):
-        with subprocess.Popen([sys.executable, "-c", busy], env=one_thread) as neighbour:
-            time.sleep(0.5)
-            least = alone(time_of)
-            neighbour.kill()
-        return least
-
-    print("\nthe least of an epoch's times, beside a busy neighbour on the same core and alone")
-    for time_of in TIMES:
-        print(time_of)
-        measures = partial(beside, time_of), partial(alone, time_of)
-        compare("beside", measures[0], "alone", measures[1], options.runs)
 
 
 def read(options, count):

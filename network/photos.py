@@ -16,7 +16,8 @@ from network.ink import NO_INK, NoInk, find_ink, stroke_width
 from network.pictures import read_image
 
 FACE = 20  # longest side of the ink's bounding box in MNIST, in pixels
-THINNEST = 2.0  # stroke width in the 28×28, in pixels, to which thinner strokes are widened
+# Stroke width in the 28×28, in pixels: one in six of MNIST is thinner, one in 160 thicker.
+THINNEST, THICKEST = 2.0, 5.0
 
 
 def normalise(picture):
@@ -61,7 +62,7 @@ def fit(ink):
     """Fits clean ink, (H, W) with 0 for paper and 1 for ink, into (28, 28) uint8 as MNIST did.
 
     A real MNIST image, divided by 255, comes out as it went in, but for strokes thinner than
-    `THINNEST`.
+    `THINNEST` or thicker than `THICKEST`.
 
     Raises:
         NoInk: there is none.
@@ -70,7 +71,7 @@ def fit(ink):
     x, y, w, h = cv2.boundingRect(np.uint8(ink > 0.25))
     if not w:
         raise NoInk(NO_INK)
-    ink = thicken(ink[y : y + h, x : x + w])
+    ink = usual_strokes(ink[y : y + h, x : x + w])
     h, w = ink.shape
     scale = FACE / max(h, w)
     size = max(1, round(w * scale)), max(1, round(h * scale))  # OpenCV's order: width, height
@@ -88,17 +89,27 @@ def fit(ink):
     return digit
 
 
-def thicken(ink):
-    """Widens the strokes of (h, w) float32 to `THINNEST`, lest hairlines vanish when shrunk."""
+def usual_strokes(ink):
+    """Brings the strokes of (h, w) float32 to a usual width: hairlines would vanish when shrunk,
+    and a 1 by a fat pen is a block."""
     zoom = -(-80 // max(ink.shape))  # a width of a pixel or two must be measured finer than that
     fine = cv2.resize(ink, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_LINEAR)
     fine = cv2.copyMakeBorder(fine, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
-    mask = np.uint8(fine > 0.5)
-    more = round((THINNEST * max(fine.shape) / FACE - stroke_width(mask)) / 2)
-    if more <= 0:
-        return ink
-    fine = cv2.copyMakeBorder(fine, more, more, more, more, cv2.BORDER_CONSTANT)
-    return cv2.dilate(fine, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * more + 1,) * 2))
+    pixel, width = max(fine.shape) / FACE, stroke_width(np.uint8(fine > 0.5))
+    more, less = round((THINNEST * pixel - width) / 2), int((width - THICKEST * pixel) / 2)
+    if more > 0:
+        fine = cv2.copyMakeBorder(fine, more, more, more, more, cv2.BORDER_CONSTANT)
+        return cv2.dilate(fine, disc(more))
+    if less > 0:
+        fine = cv2.erode(fine, disc(less))
+        x, y, w, h = cv2.boundingRect(np.uint8(fine > 0.25))
+        return fine[y : y + h, x : x + w] if w else ink
+    return ink
+
+
+def disc(radius):
+    """Its pixels, (2 · radius + 1, 2 · radius + 1)."""
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
 
 
 def report_transform(picture):

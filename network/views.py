@@ -4,11 +4,11 @@ As many crops of one photograph are averaged in Krizhevsky et al. 2012, "ImageNe
 with Deep Convolutional Neural Networks".
 """
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from network.training import affine
 
 # Angle (radians), zoom, slant and shifts to the right and down (shares of half the width) of each.
 VIEWS = (
@@ -33,17 +33,13 @@ class Views(nn.Module):
 
     def forward(self, x):
         """Log-probabilities (B, classes) of images made by `network_input`."""
-        outputs = self.network(views(x).flatten(0, 1))  # (V · B, classes)
+        outputs = self.network(views(x))  # (V · B, classes)
         return F.log_softmax(outputs.unflatten(0, (len(VIEWS), -1)).mean(0), dim=1)
 
 
 def views(x):
-    """The `VIEWS` of images (B, 1, 28, 28): (V, B, 1, 28, 28), the first as they are."""
-    seen = [x]
-    for angle, zoom, slant, right, down in VIEWS[1:]:
-        cos, sin = zoom * math.cos(angle), zoom * math.sin(angle)
-        matrix = torch.tensor([[cos, slant - sin, right], [sin, cos, down]], device=x.device)
-        grid = F.affine_grid(matrix.expand(len(x), 2, 3), x.shape, align_corners=False)
-        # Beyond the frame there is more of the same: paper.
-        seen.append(F.grid_sample(x, grid, padding_mode="border", align_corners=False))
-    return torch.stack(seen)
+    """The `VIEWS` of images (B, 1, 28, 28): (V · B, 1, 28, 28), first all as they are."""
+    amounts = torch.tensor(VIEWS[1:], device=x.device).repeat_interleave(len(x), dim=0)
+    # Beyond the frame there is more of the same: paper.
+    others = affine(x.repeat(len(VIEWS) - 1, 1, 1, 1), *amounts.T, beyond="border")
+    return torch.cat([x, others])

@@ -177,6 +177,15 @@ def test_an_upright_stroke_from_frame_to_frame_is_no_line():
     assert digit.max(1)[6:23].min() > 150 and np.flatnonzero(digit.max(0)).size < 9
 
 
+def test_a_one_by_a_fat_pen_is_no_block():
+    def shape(width, height):  # of its 28×28
+        return cv2.boundingRect(fit(np.ones((height, width), np.float32)))[2:]
+
+    assert shape(30, 100) == (6, 20)  # as wide as strokes of MNIST get
+    assert shape(50, 100)[0] <= 8 and shape(50, 100)[1] == 20  # and not 10
+    assert shape(100, 100) == (20, 20)  # a square stays one
+
+
 def test_hairline_and_brush_survive():
     hairline = normalise(on_paper(draw_five(2000, 1, 1500, (400, 200))))
     brush = normalise(on_paper(draw_five(320, 44, 170, (90, 70))))
