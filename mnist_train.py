@@ -214,14 +214,13 @@ def settle_doubts(learner, training, options):
 def draw_curves(history, training, options):
     """1.C: accuracy and loss in the course of the training."""
     images, epochs = len(training.labels), history["epochs"]
-    shown = round(options.recipe.share * images)  # in an epoch
     of = f"the digit network on {training.dataset}"
     checked, size = min(CHECKED, images), options.recipe.batch_size
-    tests = [(epoch["epoch"] * shown, epoch["test_loss"]) for epoch in epochs]
+    tests = [(epoch["epoch"] * images, epoch["test_loss"]) for epoch in epochs]
     losses = history["batch_losses"]
     return {
         "1c_accuracy": figures.accuracy_curves(epochs, checked, f"Accuracy of {of}"),
-        "1c_loss": figures.loss_curves(losses, size, shown, tests, f"Loss of {of}"),
+        "1c_loss": figures.loss_curves(losses, size, images, tests, f"Loss of {of}"),
     }
 
 

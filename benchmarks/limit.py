@@ -1,6 +1,6 @@
 """Epoch time ÷ bare forward, backward and step on one resident batch: the limit.
 
-The default recipe without augmentation, all images shown: python -m benchmarks.limit
+The default recipe without augmentation: python -m benchmarks.limit
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from network.training import Recipe, train
 def main():
     options = parse_options(__doc__, runs=7, images=30_000)
     training = mnist(options, count=options.images)
-    recipe = dataclasses.replace(Recipe(), epochs=1, augment=False, share=1)
+    recipe = dataclasses.replace(Recipe(), epochs=1, augment=False)
     x = network_input(training.images[: recipe.batch_size])
     y = training.labels[: recipe.batch_size]
 

@@ -30,7 +30,7 @@ def normalise(picture):
         NoInk: nothing in the picture stands out.
     """
     ink, _ = find_ink(picture)
-    return fit(ink)
+    return fit(thin(ink))
 
 
 def read_character(path, transform=normalise):
@@ -52,7 +52,7 @@ def read_character(path, transform=normalise):
     try:
         if transform is normalise:
             ink, marks = find_ink(picture)
-            return picture, fit(ink), marks
+            return picture, fit(thin(ink)), marks
         return picture, transform(picture), 1
     except NoInk as problem:
         raise NoInk(f"{path}: {problem}") from None
@@ -62,16 +62,12 @@ def fit(ink):
     """Fits clean ink, (H, W) with 0 for paper and 1 for ink, into (28, 28) uint8 as MNIST did.
 
     A real MNIST image, divided by 255, comes out as it went in, but for strokes thinner than
-    `THINNEST` or thicker than `THICKEST`.
+    `THINNEST`.
 
     Raises:
         NoInk: there is none.
     """
-    ink = np.float32(ink)
-    x, y, w, h = cv2.boundingRect(np.uint8(ink > 0.25))
-    if not w:
-        raise NoInk(NO_INK)
-    ink = usual_strokes(ink[y : y + h, x : x + w])
+    ink = thicken(without_margin(ink))
     h, w = ink.shape
     scale = FACE / max(h, w)
     size = max(1, round(w * scale)), max(1, round(h * scale))  # OpenCV's order: width, height
@@ -89,22 +85,49 @@ def fit(ink):
     return digit
 
 
-def usual_strokes(ink):
-    """Brings the strokes of (h, w) float32 to a usual width: hairlines would vanish when shrunk,
-    and a 1 by a fat pen is a block."""
-    zoom = -(-80 // max(ink.shape))  # a width of a pixel or two must be measured finer than that
+def without_margin(ink):
+    """Ink (H, W), 0 for paper and 1 for ink, in its bounding box: (h, w) float32.
+
+    Raises:
+        NoInk: there is none.
+    """
+    x, y, w, h = cv2.boundingRect(np.uint8(ink > 0.25))
+    if not w:
+        raise NoInk(NO_INK)
+    return np.float32(ink[y : y + h, x : x + w])
+
+
+def thicken(ink):
+    """Widens the strokes of (h, w) float32 to `THINNEST`, lest hairlines vanish when shrunk."""
+    fine, pixel, width = magnified(ink)
+    more = round((THINNEST * pixel - width) / 2)
+    if more <= 0:
+        return ink
+    fine = cv2.copyMakeBorder(fine, more, more, more, more, cv2.BORDER_CONSTANT)
+    return cv2.dilate(fine, disc(more))
+
+
+def thin(ink):
+    """Narrows the strokes of ink (H, W) in a picture to `THICKEST`: a 1 by a fat pen is a block,
+    which MNIST does not know.
+
+    Raises:
+        NoInk: there is none.
+    """
+    ink = without_margin(ink)
+    fine, pixel, width = magnified(ink)
+    less = int((width - THICKEST * pixel) / 2)
+    thinner = cv2.erode(fine, disc(less)) if less > 0 else ink
+    return thinner if thinner.max() > 0.25 else ink
+
+
+def magnified(ink):
+    """Ink (h, w) enlarged by a whole number, with a margin, since a stroke's width of a pixel or
+    two must be measured finer than that; the size there of a pixel of the 28×28; the width."""
+    zoom = -(-80 // max(ink.shape))
     fine = cv2.resize(ink, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_LINEAR)
     fine = cv2.copyMakeBorder(fine, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
-    pixel, width = max(fine.shape) / FACE, stroke_width(np.uint8(fine > 0.5))
-    more, less = round((THINNEST * pixel - width) / 2), int((width - THICKEST * pixel) / 2)
-    if more > 0:
-        fine = cv2.copyMakeBorder(fine, more, more, more, more, cv2.BORDER_CONSTANT)
-        return cv2.dilate(fine, disc(more))
-    if less > 0:
-        fine = cv2.erode(fine, disc(less))
-        x, y, w, h = cv2.boundingRect(np.uint8(fine > 0.25))
-        return fine[y : y + h, x : x + w] if w else ink
-    return ink
+    return fine, max(fine.shape) / FACE, stroke_width(np.uint8(fine > 0.5))
 
 
 def disc(radius):

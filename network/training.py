@@ -25,7 +25,7 @@ from network.model import network_input
 class Recipe:
     """How a network is trained."""
 
-    epochs: int = 32
+    epochs: int = 28
     batch_size: int = 256
     optimizer: str = "sgd"  # or "adamw"
     learning_rate: float | None = None  # the peak, where it follows a cycle; None: see RATES
@@ -36,7 +36,6 @@ class Recipe:
     augment: bool = True  # images are distorted at random, see `random_affine`
     curriculum: bool = True  # dropout and augmentation come and go (see `curriculum`)
     average: bool = True  # the result is a moving average of the weights
-    share: float = 0.6  # of the images that are shown in an epoch, from 0.5 to 1; see `choose`
 
     def __post_init__(self):
         if self.learning_rate is None:
@@ -57,7 +56,6 @@ REPORT = Recipe(
     augment=False,
     curriculum=False,
     average=False,
-    share=1,
 )
 SAVE_EVERY = 120  # seconds after which a training saves itself within an epoch
 
@@ -131,8 +129,7 @@ def train(
         recipe: a `Recipe`.
         prepare: makes a batch of images the network's input.
         augment: distorts a batch of images, given how much of it the curriculum wants (0 to 1).
-        loss_function: of the network's outputs and the labels, as torch's; `reduction="none"` is
-            asked of it where a part of the images is shown.
+        loss_function: of the network's outputs and the labels.
         optimizer: of the network's parameters, in place of the recipe's; not with its average.
         progress: whether a terminal sees a progress bar.
         save: is given the state of the training after each epoch, every two minutes, and at Ctrl-C.
@@ -147,28 +144,26 @@ def train(
         network.to(memory_format=torch.channels_last)  # convolutions are faster so, on a CPU
     learner = copy.deepcopy(network) if recipe.average else network
     optimizer = optimizer or make_optimizer(learner, recipe)
-    shown = round(recipe.share * len(images))  # in an epoch
-    batches = math.ceil(shown / recipe.batch_size)
+    batches = math.ceil(len(images) / recipe.batch_size)  # in an epoch
     steps = recipe.epochs * batches
     parts = {"network": network, "learner": learner, "optimizer": optimizer}
     done, order, losses, correct = 0, None, None, None
-    known = torch.full((len(images),), torch.inf, device=device)  # last loss of each image
     if saved:
         for name, part in parts.items():
             part.load_state_dict(saved[name])
-        done, known = saved["done"], saved["known"].to(device)
+        done = saved["done"]
         set_random_state(saved["random"], device)
     random = random_state(device)  # as it was when `done` steps were done
     schedule = make_schedule(optimizer, recipe, steps, done)
 
     def state():
-        at = {"done": done, "order": order, "losses": losses, "correct": correct, "known": known}
-        return at | {"random": random} | {name: parts[name].state_dict() for name in parts}
+        known = {"done": done, "order": order, "losses": losses, "correct": correct}
+        return known | {"random": random} | {name: parts[name].state_dict() for name in parts}
 
     dropouts = {layer: layer.p for layer in learner.modules() if isinstance(layer, nn.Dropout2d)}
     bar = tqdm(
-        total=recipe.epochs * shown,
-        initial=min(done * recipe.batch_size, recipe.epochs * shown),
+        total=recipe.epochs * len(images),
+        initial=min(done * recipe.batch_size, recipe.epochs * len(images)),
         desc="training",
         unit=" images",
         unit_scale=True,
@@ -186,7 +181,7 @@ def train(
                     saved[name].to(device) for name in ("order", "losses", "correct")
                 )
             else:
-                order = choose(known, shown)
+                order = torch.randperm(len(images), device=device)
                 # Sums stay on the device: reading them at each step would stop a GPU each time.
                 losses = torch.zeros(batches, device=device)
                 correct = torch.zeros((), dtype=torch.int64, device=device)
@@ -209,8 +204,6 @@ def train(
                     weights = list(network.parameters()), list(learner.parameters())
                     get_ema_multi_avg_fn(decay)(*weights, done)
                 losses[step] = loss.detach()
-                if shown < len(images):
-                    known[batch] = loss_function(outputs.detach(), y, reduction="none")
                 correct += (outputs.argmax(1) == y).sum()
                 done += 1
                 bar.update(len(batch))
@@ -225,7 +218,7 @@ def train(
             of_batches = losses.tolist()  # waits for a GPU to finish, so that the time is right
             seconds, cpu_seconds = time.perf_counter() - start, time.thread_time() - cpu_start
             network.eval()
-            share = correct.item() / shown
+            share = correct.item() / len(images)
             yield Epoch(number, of_batches, share, seconds, cpu_seconds)
             if save:  # by now the caller has taken note of this epoch
                 save(state())
@@ -238,31 +231,6 @@ def train(
         bar.close()
         for layer, p in dropouts.items():
             layer.p = p
-
-
-def choose(losses, count):
-    """Which images an epoch shows: the hardest, and a random half of the others.
-
-    Most images are read right after few epochs, and there is little to learn from them (Loshchilov
-    and Hutter 2015, "Online Batch Selection for Faster Training of Neural Networks").
-
-    Args:
-        losses: of each image when it was last shown (N,), infinite before.
-        count: how many to choose, N/2 to N.
-
-    Returns:
-        Their indices (count,) int64, in random order.
-    """
-    n = len(losses)
-    if count == n:
-        return torch.randperm(n, device=losses.device)
-    # Shuffled before they are sorted, so that it is left to chance which unknown ones come first.
-    order = torch.randperm(n, device=losses.device)
-    order = order[losses[order].argsort(descending=True, stable=True)]
-    hardest = 2 * count - n
-    others = hardest + torch.randperm(n - hardest, device=losses.device)[: count - hardest]
-    order = torch.cat([order[:hardest], order[others]])
-    return order[torch.randperm(count, device=losses.device)]
 
 
 def keep_freed_memory():

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from network.photos import NoInk, fit, normalise, report_transform
+from network.photos import NoInk, fit, normalise, report_transform, thin
 
 
 def draw_five(size=320, width=22, height=200, at=(60, 60)):
@@ -179,7 +179,7 @@ def test_an_upright_stroke_from_frame_to_frame_is_no_line():
 
 def test_a_one_by_a_fat_pen_is_no_block():
     def shape(width, height):  # of its 28×28
-        return cv2.boundingRect(fit(np.ones((height, width), np.float32)))[2:]
+        return cv2.boundingRect(fit(thin(np.ones((height, width), np.float32))))[2:]
 
     assert shape(30, 100) == (6, 20)  # as wide as strokes of MNIST get
     assert shape(50, 100)[0] <= 8 and shape(50, 100)[1] == 20  # and not 10

@@ -168,7 +168,7 @@ def accuracy_curves(epochs, checked, title):
     for key, label, colour, style in (
         ("train_accuracy", f"first {checked:,} training images", BLUE, "o-"),
         ("test_accuracy", "test images", ORANGE, "o-"),
-        ("running_accuracy", "images shown, while learning", GREY, "--"),
+        ("running_accuracy", "all training images, while learning", GREY, "--"),
     ):
         values = [epoch[key] for epoch in epochs]
         axis.plot(numbers, values, style, color=colour, ms=4, label=f"{label}: {values[-1]:.2%}")

@@ -115,7 +115,7 @@ def read_ink(inks, classify):
     """The probabilities (n, 10) of inks, (h, w) float32 of 0 to 1 each."""
     if not len(inks):
         return np.zeros((0, 10), np.float32)
-    return classify(np.stack([photos.fit(ink) for ink in inks]))
+    return classify(np.stack([photos.fit(photos.thin(ink)) for ink in inks]))
 
 
 def join(pieces, tall, classify):

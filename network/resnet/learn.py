@@ -28,7 +28,6 @@ RECIPE = Recipe(
     warm_up=0.15,
     curriculum=False,
     average=False,
-    share=1,
 )
 # The first layer starts small and decays faster, so that nothing of its random start remains to be
 # seen. Batch normalisation follows it: the scale of its weights changes nothing of what it can do.
