@@ -46,8 +46,8 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     import torch
     from tqdm import tqdm
 
-    from network import datasets, nodigits, plots
-    from network.digits import figures
+    from network import datasets, plots
+    from network.digits import additions, figures, nodigits
     from network.digits.doubt import WithOthers, calibrate, doubt_limit
     from network.files import Problem, name_beside, require_writable
     from network.model import MyNetwork, network_input, parameter_count, save_network
@@ -73,7 +73,7 @@ def main(options):
     network = MyNetwork().to(device)
     lessons, learner = training, network
     if dataset == "MNIST" and with_drawn:  # and what is no digit, in classes of its own
-        lessons = datasets.with_drawn(training, options.seed).to(device)
+        lessons = additions.with_drawn(training, options.seed).to(device)
         learner = WithOthers(network, len(nodigits.CLASSES)).to(device)
     print(network)  # 1.B
     print(f"{parameter_count(network):,} parameters\n", flush=True)
@@ -131,7 +131,7 @@ def learn(network, learner, training, lessons, test, options):
     if learner is not network:
         print(
             f"learning {len(training.labels):,} images of {training.dataset} and, drawn by "
-            f"network/pen.py, {datasets.DRAWN_DIGITS:,} digits and {datasets.DRAWN_OTHERS:,} "
+            f"network/pen.py, {additions.DRAWN_DIGITS:,} digits and {additions.DRAWN_OTHERS:,} "
             "images of what is no digit"
         )
     print(
@@ -201,7 +201,7 @@ def settle_doubts(learner, training, options):
     That is the entropy above which an answer is perhaps no digit, and the last layer's part for
     what is none.
     """
-    drawn = datasets.more_drawn(options.seed).to(training.images.device)
+    drawn = additions.more_drawn(options.seed).to(training.images.device)
     calibrate(
         learner,
         torch.cat([training.images[-CHECKED:], drawn.images]),

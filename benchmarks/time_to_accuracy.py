@@ -9,10 +9,10 @@ import time
 
 from benchmarks.sides import compare, mnist, parse_options, seconds
 from benchmarks.usual import usual_epoch, usual_loader, usual_optimizer
-from network.datasets import with_drawn
+from network.digits.additions import with_drawn
 from network.digits.doubt import WithOthers
+from network.digits.nodigits import CLASSES
 from network.model import MyNetwork
-from network.nodigits import CLASSES
 from network.training import Recipe, evaluate, train
 
 GOAL = 0.9842

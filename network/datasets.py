@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from network import mnist, nodigits, pen
+from network import mnist, pen
 from network.files import Problem
 
 CLASS_NAMES = {
@@ -46,10 +46,6 @@ PLACES = {
 }
 # What a download takes, in megabytes.
 SIZES = {"MNIST": 12, "FashionMNIST": 31, "CIFAR10": 170}
-# Drawn beside MNIST's 60,000: found on sets of other people's digits. More digits cost MNIST.
-DRAWN_DIGITS, DRAWN_OTHERS = 11_000, 5_000
-SWING = 0.6  # of the hands that draw them, see `pen.Hand`: MNIST has the odd ones itself
-DRAWN_MORE = 5_000  # drawn digits to calibrate with
 TIMEOUT = 20  # seconds without an answer after which a connection is given up
 
 
@@ -219,30 +215,3 @@ def load(dataset, data_dir, train, count=None):
         read, paths = mnist.find(dataset, data_dir)[0 if train else 1]
         images, labels = mnist.load(read, paths, len(CLASS_NAMES[dataset]))
     return Labelled(dataset, torch.from_numpy(images[:count]), torch.from_numpy(labels[:count]))
-
-
-def with_drawn(training, seed):
-    """Adds to training images of digits what the pen draws: digits in the ways of many countries,
-    and what is no digit.
-
-    Args:
-        training: a `Labelled`.
-        seed: the same seed draws the same images.
-
-    Returns:
-        A `Labelled`: first the images given, then drawn digits, at the end what is none, with
-        labels from 10 on, in the order of `nodigits.CLASSES`.
-    """
-    images, labels = pen.drawn_digits(DRAWN_DIGITS, seed, SWING)
-    others, kinds = nodigits.drawn(DRAWN_OTHERS, seed)
-    return Labelled(
-        f"{training.dataset} and drawn digits",
-        torch.cat([training.images, torch.from_numpy(images), torch.from_numpy(others)]),
-        torch.cat([training.labels, torch.from_numpy(labels), 10 + torch.from_numpy(kinds)]),
-    )
-
-
-def more_drawn(seed):
-    """Drawn digits that are not among those that `with_drawn` adds with the same seed."""
-    images, labels = pen.drawn_digits(DRAWN_MORE, seed + 2**32, SWING)
-    return Labelled("drawn digits", torch.from_numpy(images), torch.from_numpy(labels))

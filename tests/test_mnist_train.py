@@ -13,7 +13,8 @@ import torch
 from conftest import error_line, started
 from test_model import PRINTED
 
-from network import datasets, pen, training
+from network import pen, training
+from network.digits import additions
 from network.model import MyNetwork, save_network
 from network.weights import load_network
 
@@ -60,7 +61,7 @@ def test_trains_draws_and_saves(train, tmp_path):
 
 def test_the_default_learns_drawn_digits_as_well(train, tmp_path, monkeypatch):
     for name, count in (("DRAWN_DIGITS", 300), ("DRAWN_OTHERS", 100), ("DRAWN_MORE", 50)):
-        monkeypatch.setattr(datasets, name, count)
+        monkeypatch.setattr(additions, name, count)
     done = train("--epochs", 2, dataset="auto")
     assert done.returncode == 0, done.stderr
     assert "600 images of MNIST and, drawn by network/pen.py, 300 digits and 100" in done.stdout

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from network import nodigits, pen, photos
+from network import pen, photos
+from network.digits import nodigits
 from network.pictures import read_image
 
 DATA = Path(__file__).resolve().parent.parent / "data"

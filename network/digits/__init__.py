@@ -1,1 +1,1 @@
-"""Task 1: the network as a diagram and how its training went."""
+"""Task 1: the network as a diagram, what it learns beside MNIST, doubt, and how training went."""
