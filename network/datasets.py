@@ -16,24 +16,15 @@ from pathlib import Path
 import torch
 
 from network import mnist, pen
+from network.cli import notice
 from network.files import Problem
 
+CLOTHES = "T-shirt, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, ankle boot"
 CLASS_NAMES = {
     "MNIST": pen.DIGITS,
     "drawn digits": pen.DIGITS,
     "MNIST and drawn digits": pen.DIGITS,
-    "FashionMNIST": (
-        "T-shirt",
-        "trouser",
-        "pullover",
-        "dress",
-        "coat",
-        "sandal",
-        "shirt",
-        "sneaker",
-        "bag",
-        "ankle boot",
-    ),
+    "FashionMNIST": tuple(CLOTHES.split(", ")),
 }
 # Where torchvision puts the files of a data set, and their names.
 PLACES = {
@@ -68,14 +59,11 @@ class Labelled:
 
 
 def find_digits(choice, data_dir):
-    """The name of the digit data set to use, and its files put in place where need be.
+    """The digit data set to use, "MNIST" or "drawn digits", its files put in place where need be.
 
     Args:
         choice: "mnist" (from disk, else downloaded), "drawn", or "auto" (MNIST, else drawn).
         data_dir: the folder that has, or gets, `MNIST/raw`.
-
-    Returns:
-        "MNIST" or "drawn digits".
 
     Raises:
         Problem: "mnist" is neither on disk nor to be had.
@@ -87,29 +75,18 @@ def find_digits(choice, data_dir):
     except Problem as problem:
         if choice == "mnist":
             raise
-        print(
-            f"NOTICE: {problem}\n"
-            "NOTICE: going on with DRAWN digits, made by network/pen.py. They are no MNIST: "
-            "accuracies below are not comparable with it.",
-            file=sys.stderr,
+        notice(
+            f"NOTICE: {problem}\nNOTICE: going on with DRAWN digits, made by network/pen.py. They "
+            "are no MNIST: accuracies below are not comparable with it."
         )
         return "drawn digits"
     return "MNIST"
 
 
 def find_fashion_or_digits(choice, data_dir):
-    """The name of the data set to use where clothes will do as well, and its files in place.
+    """As `find_digits`, where clothes will do as well.
 
-    Args:
-        choice: "fashion" (from disk, else downloaded), "auto" (Fashion-MNIST, else as
-            `find_digits`), or what `find_digits` takes.
-        data_dir: the folder that has, or gets, `FashionMNIST/raw` or `MNIST/raw`.
-
-    Returns:
-        "FashionMNIST", "MNIST" or "drawn digits".
-
-    Raises:
-        Problem: what was chosen is neither on disk nor to be had.
+    "fashion" and, if it is to be had, "auto" mean "FashionMNIST", in `FashionMNIST/raw`.
     """
     if choice not in ("fashion", "auto"):
         return find_digits(choice, data_dir)
@@ -118,9 +95,9 @@ def find_fashion_or_digits(choice, data_dir):
     except Problem as problem:
         if choice == "fashion":
             raise
-        print(f"NOTICE: {problem}", file=sys.stderr)
+        notice(f"NOTICE: {problem}")
         name = find_digits("auto", data_dir)
-        print(f"NOTICE: going on with {name} in its place", file=sys.stderr)
+        notice(f"NOTICE: going on with {name} in its place")
         return name
     return "FashionMNIST"
 
@@ -150,7 +127,7 @@ def find_or_download(dataset, data_dir):
             f"{dataset} is not in {looked}, and torchvision, to download it, does not load "
             f"({error}); install torch and torchvision from one place, see README.md"
         ) from None
-    print(f"downloading {dataset}, {SIZES[dataset]} MB, to {folder} …", file=sys.stderr)
+    notice(f"downloading {dataset}, {SIZES[dataset]} MB, to {folder} …")
     otherwise = f"put {', '.join(names)} there, or name their folder with --data-dir"
     if dataset != "CIFAR10" and (there := mnist.what_else_is_there(dataset, data_dir)):
         otherwise += f" ({there})"
@@ -170,13 +147,9 @@ def find_or_download(dataset, data_dir):
 def downloading(what_is, folder, otherwise):
     """Gives up what downloads in it when there is no answer for long, and says in one line why.
 
-    Args:
-        what_is: what is downloaded, and "is" or "are".
-        folder: where it is not yet; a path, or a text of several.
-        otherwise: what to do without a connection.
-
     Raises:
-        Problem: the download failed.
+        Problem: it failed; `what_is` names it, with "is" or "are", `folder` where it is not yet,
+            `otherwise` what to do without a connection.
     """
     patience = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)  # torch and torchvision would wait for ever
@@ -193,7 +166,7 @@ def downloading(what_is, folder, otherwise):
 
 
 def load(dataset, data_dir, train, count=None):
-    """Reads the training part or the test part of a data set.
+    """Reads the training part or the test part of a data set: a `Labelled`.
 
     Args:
         dataset: "MNIST", "FashionMNIST" or "drawn digits" (60,000 to train, 10,000 to test, the
@@ -201,9 +174,6 @@ def load(dataset, data_dir, train, count=None):
         data_dir: where `find_or_download` put the files.
         train: whether the training part is wanted.
         count: how many images are enough, from the first on; all when left out.
-
-    Returns:
-        A `Labelled`.
 
     Raises:
         Problem: a file is cut off, no idx file, or holds labels out of range.

@@ -3,8 +3,6 @@
 ink, marks = find_ink(picture)  # (h, w) float32: 0 for paper, 1 for the character's ink
 """
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
@@ -56,7 +54,7 @@ def candidates(tone, zoom):
         thin, wide = (dark_parts(one_way, reach) for reach in (THIN, WIDE))
         likeness, ink, marks = strokes(wide, zoom)
         yield likeness * PREFER_WIDE, ink, marks
-        if (thin.mask != wide.mask).any():
+        if (thin[-1] != wide[-1]).any():
             yield strokes(thin, zoom)
 
 
@@ -77,8 +75,7 @@ def even_light(picture):
     plane = np.clip(plane, *np.percentile(bright, (2, 98))) + 16  # black paper is not blown up
     if two_tones(bright) >= max(0.8, two_tones(bright / plane)):  # a slope alone has 0.75
         return picture / (bright.mean() + 16)
-    light = cv2.resize(np.float32(plane.reshape(32, 32)), (w, h))
-    return picture / light[..., None]
+    return picture / cv2.resize(np.float32(plane.reshape(32, 32)), (w, h))[..., None]
 
 
 def two_tones(values):
@@ -113,33 +110,32 @@ def one_tone(picture):
 
 
 def strokes(parts, zoom):
-    """Finds the character among the `DarkParts` of a picture whose pixels are `zoom`² each.
+    """Finds the character among the `dark_parts` of a picture whose pixels are `zoom`² each.
 
     Returns how much it is like ink, 0 for not at all; the ink, (h, w) float32 from 0 to 1; and how
     many marks there are of about that size. Ink has sharp edges all around, and many for its area.
     The gaps between strokes, a sheet on a table and a shadow have fewer.
     """
-    h, w = parts.mask.shape
+    calm, paper, ink, mask = parts
+    h, w = mask.shape
     box = np.ones((3, 3), np.uint8)
-    ink, mask = parts.darker, without_specks(parts.mask)
+    mask = without_specks(mask)
     rows, columns = mask.nonzero()
 
     # Group what lies close together: strokes may be broken.
     r = max(1, (h + w) // 100)
-    _, label, boxes, _ = cv2.connectedComponentsWithStats(
-        cv2.dilate(mask, np.ones((2 * r + 1, 2 * r + 1), np.uint8))
-    )
+    joined = cv2.dilate(mask, np.ones((2 * r + 1, 2 * r + 1), np.uint8))
+    label, left, top, right, bottom = components(joined)
     label *= mask
-    left, top, right, bottom = corners(boxes)
     # Beyond the frame there is paper: ink that the frame cuts has an edge there, too.
-    around = cv2.copyMakeBorder(parts.paper, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-    around[1:-1, 1:-1] = parts.calm
+    around = cv2.copyMakeBorder(paper, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    around[1:-1, 1:-1] = calm
     edge = np.float32(cv2.morphologyEx(around, cv2.MORPH_GRADIENT, box)[1:-1, 1:-1]) ** 2
 
     group = label[rows, columns]  # (pixels of ink,)
 
     def per_group(values):
-        return np.bincount(group, values, minlength=len(boxes))
+        return np.bincount(group, values, minlength=len(left))
 
     area = np.maximum(1, per_group(None))
     edges = per_group(edge[rows, columns])
@@ -178,18 +174,13 @@ def strokes(parts, zoom):
     return likeness, ink * cv2.dilate(kept, skirt), int(alike.sum())
 
 
-@dataclass(frozen=True)
-class DarkParts:
-    """What is darker in a picture than what surrounds it; (h, w) each."""
-
-    calm: np.ndarray  # uint8, the tone without grain
-    paper: np.ndarray  # uint8, the tone of the paper, below the ink as well
-    darker: np.ndarray  # float32, how much darker than paper each pixel is, its noise taken off
-    mask: np.ndarray  # uint8, 1 where that is much; nowhere if it may all be noise
-
-
 def dark_parts(tone, reach):
-    """The `DarkParts` of (h, w) uint8 that are narrower than `reach` of the picture's side."""
+    """What is darker in (h, w) uint8 than what surrounds it, and narrower than `reach` of its side.
+
+    Returns (h, w) each: the tone without grain, uint8; the tone of the paper, below the ink as
+    well, uint8; how much darker than paper each pixel is, its noise taken off, float32; and uint8,
+    1 where that is much, nowhere if it may all be noise.
+    """
     calm = cv2.medianBlur(tone, 3)
     # Closing fills what is darker and narrower than k and leaves the edges of all wider things.
     k = int(sum(tone.shape) / 2 * reach) + 4 | 1
@@ -204,20 +195,19 @@ def dark_parts(tone, reach):
     base = high + 1.036 * noise
     contrast = peak - base
     darker -= np.float32(base)
-    if contrast < max(8, 5 * noise):
-        return DarkParts(calm, paper, darker, np.zeros_like(tone))
-    return DarkParts(calm, paper, darker, np.uint8(darker > 0.35 * contrast))
+    mask = (darker > 0.35 * contrast) & (contrast >= max(8, 5 * noise))
+    return calm, paper, darker, np.uint8(mask)
 
 
 def without_lines(tone):
     """Paints over dark printed lines in (h, w) uint8 with the tone of the paper."""
-    parts = dark_parts(tone, THIN)
-    lines = printed_lines(parts.mask)
+    _, paper, _, mask = dark_parts(tone, THIN)
+    lines = printed_lines(mask)
     if not lines.any():
         return tone
     skirt = cv2.dilate(lines, np.ones((5, 5), np.uint8))
-    kept = cv2.dilate(parts.mask & (1 - lines), np.ones((3, 3), np.uint8))
-    return np.where(skirt & (1 - kept), parts.paper, tone)
+    kept = cv2.dilate(mask & (1 - lines), np.ones((3, 3), np.uint8))
+    return np.where(skirt & (1 - kept), paper, tone)
 
 
 def printed_lines(mask):
@@ -228,6 +218,7 @@ def printed_lines(mask):
     without touching the character or much thinner than it, with a character left that has room.
     """
     h, w = mask.shape
+    none = np.zeros_like(mask)
     thick = max(4, round(0.09 * min(h, w)))  # a printed line is thinner than that
     found = []  # for each direction: the long runs' mask, how many lines, how many frame to frame
     for m in (mask, mask.T):
@@ -236,8 +227,7 @@ def printed_lines(mask):
         slack = max(1, wide // 160)  # for lines not quite level
         runs = cv2.dilate(m, np.ones((2 * slack + 1, 1), np.uint8))
         runs = cv2.morphologyEx(runs, cv2.MORPH_OPEN, np.ones((1, max(3, wide // 5)), np.uint8))
-        _, label, boxes, _ = cv2.connectedComponentsWithStats(runs)
-        left, top, right, bottom = corners(boxes)
+        label, left, top, right, bottom = components(runs)
         long = (right - left >= 0.7 * wide) & (bottom - top < 0.15 * tall)
         long[0] = False
         edge = max(2, wide // 50)
@@ -246,7 +236,7 @@ def printed_lines(mask):
         found.append((np.uint8(long)[label] & m, long.sum(), through.sum()))
     (level, levels, through), (upright, uprights, also_through) = found
     if not levels + uprights:
-        return np.zeros_like(mask)
+        return none
     upright = upright.T
     # A stroke that crosses a line goes on to both sides of it; beyond the frame nothing does.
     beyond = {"borderType": cv2.BORDER_CONSTANT, "borderValue": 0}
@@ -259,14 +249,12 @@ def printed_lines(mask):
     size = boxes[:, 4] * (np.arange(len(boxes)) > 0)
     # The character; what a line that the frame cuts leaves there is small.
     x, y, wide, tall = cv2.boundingRect(np.uint8(size > 0.2 * size.max())[label])
-    none = np.zeros_like(mask)
     if max(wide / w, tall / h) < 0.2:
         return none
     if levels and uprights and levels + uprights > 2:  # a box
         return lines
-    if through + also_through < levels + uprights:
-        return none
-    if x < 2 or y < 2 or x + wide > w - 2 or y + tall > h - 2:
+    at_frame = x < 2 or y < 2 or x + wide > w - 2 or y + tall > h - 2
+    if at_frame or through + also_through < levels + uprights:
         return none
     touching = np.unique(label[cv2.dilate(lines, np.ones((3, 3), np.uint8)) > 0])
     attached = np.isin(label, touching[touching > 0]).sum() / rest.sum()
@@ -285,8 +273,7 @@ def stroke_width(mask):
 def without_specks(mask):
     """Drops flat specks along the sides of (h, w) uint8, which scanned forms leave there."""
     h, w = mask.shape
-    _, label, boxes, _ = cv2.connectedComponentsWithStats(mask)
-    left, top, right, bottom = corners(boxes)
+    label, left, top, right, bottom = components(mask)
     wide, high = right - left, bottom - top
     low = max(3, min(6, max(h, w) // 22))
     flat = (high <= low) & (wide < w / 4) & ((bottom <= h / 6) | (top >= h - h / 6))
@@ -294,7 +281,9 @@ def without_specks(mask):
     return np.where(flat[label], np.uint8(0), mask)
 
 
-def corners(boxes):
-    """The left, top, right and bottom of OpenCV's component statistics, (n,) each."""
+def components(mask):
+    """The connected parts of (h, w) uint8: the number of each pixel's part, (h, w), 0 for none; and
+    the left, top, right and bottom of each part, (n,)."""
+    _, label, boxes, _ = cv2.connectedComponentsWithStats(mask)
     left, top, width, height = boxes[:, :4].T
-    return left, top, left + width, top + height
+    return label, left, top, left + width, top + height

@@ -130,16 +130,10 @@ def way_of(character, taste):
 
 
 def draw(character, rng, size=64, hand=None):
-    """Draws a character in white ink on black.
+    """Draws one of `SKELETONS` by a `Hand`, a new one by default, with a np.random.Generator.
 
-    Args:
-        character: one of `DIGITS` or `LETTERS`.
-        rng: np.random.Generator, the source of all variation.
-        size: the picture's side in pixels, 28 or more for characters that can be read.
-        hand: the `Hand` that writes; a new one each time by default.
-
-    Returns:
-        (size, size) uint8, ink 255, paper 0; all ink lies inside the frame.
+    Returns (size, size) uint8, ink 255, paper 0; all ink lies inside the frame, and from 28 pixels
+    on it can be read.
     """
     hand = hand or Hand.any(rng)
     return draw_strokes(way_of(character, hand.taste), rng, size, hand)
@@ -188,9 +182,8 @@ def _written(strokes, hand, rng):
     curve = np.clip(curve, 0, None) ** np.exp(rng.normal(0, 0.2 * hand.swing, 2))
     # Two slow waves bend the whole.
     waves, phases = rng.normal(0, 0.55, (2, 2)), rng.uniform(0, 2 * np.pi, 2)
-    curve = curve + np.sin(2 * np.pi * curve @ waves + phases) @ rng.normal(
-        0, 0.05 * hand.swing, (2, 2)
-    )
+    bend = rng.normal(0, 0.05 * hand.swing, (2, 2))
+    curve = curve + np.sin(2 * np.pi * curve @ waves + phases) @ bend
     # Proportions, slant, and the angle at which the paper lies.
     turn = rng.normal(0, 0.12)
     shape = np.array([[hand.aspect, -hand.slant], [0, 1]])
@@ -289,11 +282,8 @@ def scanned(ink, rng):
 
 
 def shipped():
-    """Draws every picture that ships under data/, the same at each call.
-
-    Yields:
-        The file's path below data/ and the picture, (H, W, 3) uint8 RGB.
-    """
+    """Draws every picture that ships under data/, the same at each call: yields the file's path
+    below data/ and the picture, (H, W, 3) uint8 RGB."""
     for digit in DIGITS:  # seed 28 draws ten that anyone would read
         yield f"digits/{digit}.png", _page(digit, np.random.default_rng([28, int(digit)]))
     sets = (

@@ -40,9 +40,8 @@ def read_character(path, transform=normalise):
         path: an image file.
         transform: makes the 28×28.
 
-    Returns:
-        The picture, (H, W, 3) uint8 RGB; (28, 28) uint8; and how many marks of that character's
-        size `normalise` saw in the picture, 1 with another transform.
+    Returns the picture, (H, W, 3) uint8 RGB; (28, 28) uint8; and how many marks of that character's
+    size `normalise` saw in the picture, 1 with another transform.
 
     Raises:
         NoInk: nothing in the picture stands out.
@@ -86,11 +85,7 @@ def fit(ink):
 
 
 def without_margin(ink):
-    """Ink (H, W), 0 for paper and 1 for ink, in its bounding box: (h, w) float32.
-
-    Raises:
-        NoInk: there is none.
-    """
+    """Ink (H, W), 0 for paper and 1 for ink, in its bounding box: (h, w) float32; else NoInk."""
     x, y, w, h = cv2.boundingRect(np.uint8(ink > 0.25))
     if not w:
         raise NoInk(NO_INK)
@@ -109,11 +104,7 @@ def thicken(ink):
 
 def thin(ink):
     """Narrows the strokes of ink (H, W) in a picture to `THICKEST`: a 1 by a fat pen is a block,
-    which MNIST does not know.
-
-    Raises:
-        NoInk: there is none.
-    """
+    which MNIST does not know. NoInk where there is none."""
     ink = without_margin(ink)
     fine, pixel, width = magnified(ink)
     less = int((width - THICKEST * pixel) / 2)
@@ -146,7 +137,7 @@ def report_transform(picture):
     for n in grey.shape:  # torchvision's affine takes the nearest pixel
         out = np.arange(28) + round(max(0, n - 28) / 2) - max(0, 28 - n) // 2
         line = np.floor((out + 0.5 - n / 2) * (128 / 36) + n / 2).astype(int)
-        lines.append(np.where((out >= 0) & (out < n) & (line >= 0), line, n))
+        lines.append(np.where(line >= 0, line, n))
     # What lies outside the picture is black, until inverted; one row and column stand for it.
     return 255 - np.pad(grey, (0, 1)).take(lines[0], 0, mode="clip").take(lines[1], 1, mode="clip")
 

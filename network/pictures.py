@@ -16,26 +16,8 @@ from network.cli import notice
 from network.files import Problem
 
 # Kinds that are looked for in folders; a file named singly may be of any kind that Pillow reads.
-SUFFIXES = {
-    ".avif",
-    ".bmp",
-    ".gif",
-    ".heic",
-    ".heif",
-    ".ico",
-    ".jfif",
-    ".jp2",
-    ".jpe",
-    ".jpeg",
-    ".jpg",
-    ".pbm",
-    ".pgm",
-    ".png",
-    ".ppm",
-    ".tif",
-    ".tiff",
-    ".webp",
-}
+KINDS = "avif bmp gif heic heif ico jfif jp2 jpe jpeg jpg pbm pgm png ppm tif tiff webp"
+SUFFIXES = {f".{kind}" for kind in KINDS.split()}
 NOT_THEIRS = {"__macosx", "thumbs.db", "desktop.ini", "readings.tsv"}  # what systems leave, truth
 MAX_PIXELS = 200_000_000  # the largest phone cameras' pictures
 LARGE = 8_000_000  # pixels; transparent pictures, which take more memory, are shrunk to it

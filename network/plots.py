@@ -3,7 +3,6 @@
 Figures are made without pyplot, so no display is needed and none is opened.
 """
 
-import io
 import math
 import os
 import textwrap
@@ -59,10 +58,8 @@ def save(figure, path):
     Raises:
         Problem: the file cannot be written.
     """
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=130, pil_kwargs={"optimize": True})
     with whole_file(path) as file:
-        file.write(picture.getvalue())
+        figure.savefig(file, format="png", dpi=130, pil_kwargs={"optimize": True})
 
 
 def save_all(figures, folder, suffix=""):
@@ -99,14 +96,7 @@ def show(axis, image, title="", colour=INK):
 
 
 def image_grid(images, captions, columns, title):
-    """Images with captions, row by row.
-
-    Args:
-        images: each (28, 28), grey values 0 to 255.
-        captions: a text above each image.
-        columns: images in a row.
-        title: of the figure.
-    """
+    """Images, each (28, 28) of grey values 0 to 255, row by row, with a caption above each."""
     lines = max((caption.count("\n") + 1 for caption in captions), default=1)
     rows = max(1, math.ceil(len(images) / columns))
     figure, axes = panels(rows, columns, title, height=1.6 + 0.25 * lines)
@@ -116,13 +106,8 @@ def image_grid(images, captions, columns, title):
 
 
 def guesses(probabilities, names, truth=None):
-    """The answer with its probability, and the truth, or the next best where it is not sure.
-
-    Args:
-        probabilities: (classes,).
-        names: of the classes.
-        truth: the label of what is misread.
-    """
+    """The answer of `probabilities` (classes,), and the next best where it is not sure; or, where
+    it is misread, the label `truth`."""
     best, second = probabilities.topk(2).indices.tolist()
     lines = [f"{names[best]} ({probabilities[best]:.1%})"]
     if truth is not None:
@@ -133,12 +118,9 @@ def guesses(probabilities, names, truth=None):
 
 
 def confusion(counts, class_names, title):
-    """A confusion matrix: mistakes in colour, right answers as plain numbers.
+    """A confusion matrix of (classes, classes), row: true class, column: predicted class.
 
-    Args:
-        counts: (classes, classes), row: true class, column: predicted class.
-        class_names: one for each row.
-        title: of the figure.
+    Mistakes are in colour, right answers plain numbers.
     """
     counts = np.asarray(counts)
     size = max(5.5, 0.62 * len(counts) + 1.6)
@@ -164,8 +146,7 @@ def confusion(counts, class_names, title):
     axis.set_xticks(range(len(counts)), class_names, rotation=turned)
     axis.set_yticks(range(len(counts)), class_names)
     axis.tick_params(which="both", length=0)
-    axis.set_xlabel("answer")
-    axis.set_ylabel("true")
+    axis.set(xlabel="answer", ylabel="true")
     bar = figure.colorbar(shown, ax=axis, shrink=0.6, label="mistakes")
     bar.ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     bar.outline.set_visible(False)
@@ -173,15 +154,8 @@ def confusion(counts, class_names, title):
 
 
 def pictures_as_seen(pictures, images, captions, colours, title):
-    """Pictures as given, each beside the 28×28 that the network saw of it.
-
-    Args:
-        pictures: each (H, W, 3) uint8 RGB, any size.
-        images: each (28, 28) uint8.
-        captions: the answer, above each pair.
-        colours: of each caption.
-        title: of the figure.
-    """
+    """Pictures as given, each (H, W, 3) uint8 RGB of any size, beside the (28, 28) uint8 that the
+    network saw of it, under a caption in its colour."""
     columns = min(5, len(pictures))
     rows = math.ceil(len(pictures) / columns)
     lines = max(caption.count("\n") + 1 for caption in captions)

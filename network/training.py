@@ -115,7 +115,7 @@ def train(
     save=None,
     saved=None,
 ):
-    """Trains a network in place; a generator that pauses after each epoch.
+    """Trains a network in place; yields an `Epoch` after each one, the network in eval mode.
 
     With `recipe.average` a copy learns and the network follows it as a moving average: so it holds
     the best weights so far at any moment, at an interruption too. Random numbers come from torch's
@@ -126,7 +126,6 @@ def train(
         network: returns log-probabilities (B, classes), or what `loss_function` takes.
         images: (N, 28, 28) uint8, or whatever `prepare` takes; on the network's device.
         labels: (N,) int64, there too.
-        recipe: a `Recipe`.
         prepare: makes a batch of images the network's input.
         augment: distorts a batch of images, given how much of it the curriculum wants (0 to 1).
         loss_function: of the network's outputs and the labels.
@@ -134,9 +133,6 @@ def train(
         progress: whether a terminal sees a progress bar.
         save: is given the state of the training after each epoch, every two minutes, and at Ctrl-C.
         saved: such a state, to go on from.
-
-    Yields:
-        An `Epoch` after each one, with the network in eval mode.
     """
     device = labels.device
     if device.type == "cpu":

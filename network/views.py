@@ -21,18 +21,14 @@ VIEWS = (
 
 
 class Views(nn.Module):
-    """Answers with the mean of the log-probabilities that a network gives to an image's `VIEWS`.
-
-    Args:
-        network: returns log-probabilities (B, classes) of images (B, 1, 28, 28).
-    """
+    """Answers with the mean of the log-probabilities that a network gives to an image's `VIEWS`."""
 
     def __init__(self, network):
         super().__init__()
         self.network = network
 
     def forward(self, x):
-        """Log-probabilities (B, classes) of images made by `network_input`."""
+        """Log-probabilities (B, classes) of images (B, 1, 28, 28) made by `network_input`."""
         outputs = self.network(views(x))  # (V · B, classes)
         return F.log_softmax(outputs.unflatten(0, (len(VIEWS), -1)).mean(0), dim=1)
 

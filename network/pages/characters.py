@@ -102,9 +102,7 @@ def own_ink(pieces, group):
     """The ink of a group of pieces, (h, w) float32 of 0 to 1, without what else is around."""
     left, top, right, bottom = hull(pieces.box[group])
     label = pieces.label[top:bottom, left:right]
-    own = label == group[0] + 1
-    for k in group[1:]:
-        own |= label == k + 1
+    own = np.isin(label, np.add(group, 1))
     around = cv2.dilate(np.uint8(own), np.ones((3, 3), np.uint8))  # its soft edges, too
     around[(label > 0) & ~own] = 0
     ink = pieces.ink[top:bottom, left:right] * around
@@ -164,8 +162,8 @@ def join(pieces, tall, classify):
     part |= slim & (gap < 0.06 * tall)
     # Nor is what lies in another's box: digits beside each other hardly share any place.
     shared_height = np.minimum(a[:, 3], b[:, 3]) - np.maximum(a[:, 1], b[:, 1])
-    area_of_b = (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])
-    part |= (shared.clip(0) * shared_height.clip(0))[good] > 0.5 * area_of_b[good]
+    area_of_b = width[second] * height[second]
+    part |= (shared.clip(0) * shared_height.clip(0))[good] > 0.5 * area_of_b
     accept = np.where(part, together > 0.6 * alone, together > np.minimum(alone, other) + 0.3)
     accept &= part | over | (together > 0.9)
 

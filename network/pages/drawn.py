@@ -48,8 +48,7 @@ def draw_page(rng, kind="plain", digit=None, size=(1000, 1400), rows=None, easy=
     """
     height, width = size
     paper = np.float32(rng.uniform(185, 245) * rng.uniform(0.93, 1, 3))
-    sheet = np.empty((height, width, 3), np.float32)
-    sheet[:] = paper
+    sheet = np.full((height, width, 3), paper)
     reach = height * rng.uniform(0.06, 0.14)  # a digit's height
     pitch = reach * rng.uniform(1.45, 2.2)  # from row to row
     if kind == "boxed":
@@ -214,9 +213,8 @@ class _Line:
     def _write(self, ink, x, middle):
         """Puts the digit on the sheet, crossed out now and then."""
         rng = self.rng
-        x, y = int(x), int(middle - ink.shape[0] / 2)
-        x, y = max(0, x), max(0, y)
         h, w = ink.shape
+        x, y = max(0, int(x)), max(0, int(middle - h / 2))
         mark = str(self.value)
         if not self.easy and rng.random() < 0.01 and not self.text.endswith("?"):
             mark = "?"
@@ -266,8 +264,7 @@ def _photograph(sheet, rng):
         wood = cv2.resize(np.float32(rng.normal(1, 0.08, (h // 8, 1))), (w, h))
         back = table * wood[..., None]
         picture = cv2.warpPerspective(sheet, move, (w, h), flags=cv2.INTER_AREA)
-        whole = np.ones((h, w), np.float32)
-        whole = cv2.warpPerspective(whole, move, (w, h))[..., None]
+        whole = cv2.warpPerspective(np.ones((h, w), np.float32), move, (w, h))[..., None]
         picture = picture * whole + back * (1 - whole)
     else:  # what lies beyond is paper as well
         picture = cv2.warpPerspective(sheet, move, (w, h), borderMode=cv2.BORDER_REPLICATE)

@@ -25,8 +25,7 @@ def page_ink(picture, reach):
     k = int(max(given.shape) * reach) | 1
     # Closing fills what is darker and narrower than k, and leaves the edges of wider things.
     paper = cv2.morphologyEx(cv2.medianBlur(given, 3), cv2.MORPH_CLOSE, np.ones((k, k), np.uint8))
-    sheet = sheet_in(paper, given)
-    sheet = cv2.resize(sheet, (w, h), interpolation=cv2.INTER_NEAREST)
+    sheet = cv2.resize(sheet_in(paper, given), (w, h), interpolation=cv2.INTER_NEAREST)
     paper = cv2.resize(cv2.GaussianBlur(paper, (0, 0), 1), (w, h))
     bright = cv2.divide(picture, cv2.max(paper, 24), scale=255)  # (H, W, 3): 255 for paper
     red, green, blue = cv2.split(bright)
@@ -137,8 +136,7 @@ def lines_in(mask, length):
     core = np.uint8(run > 0.93)
     if not core.any():
         return core
-    core = cv2.dilate(core, np.ones((1, int(1.15 * length)), np.uint8))
-    core &= mask
+    core = cv2.dilate(core, np.ones((1, int(1.15 * length)), np.uint8)) & mask
     # How thick lines are: the usual height of what was found.
     tall = cv2.boxFilter(mask, cv2.CV_32F, (1, 15), normalize=False)
     thick = int(np.percentile(tall[core > 0], 40) * 1.4 + 2)

@@ -48,10 +48,9 @@ def row_slope(x, y, tall):
     near = (dx > 0.3 * tall) & (np.abs(dy) < 0.35 * dx) & (np.abs(dy) < 0.6 * tall)
     dx[~near] = np.inf
     best = dx.argmin(1)
-    has = np.isfinite(dx.min(1))
-    if has.sum() < 2:
+    i = np.flatnonzero(near.any(1))
+    if len(i) < 2:
         return 0
-    i = np.flatnonzero(has)
     return float(np.median(dy[i, best[i]] / dx[i, best[i]]))
 
 

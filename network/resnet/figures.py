@@ -63,14 +63,8 @@ def _weights_in_colour(filters, limits):
 
 
 def colour_filters(filters, tuning, order, title):
-    """The filters of a first layer in colour: each at its own contrast with its weight as a bar,
-    and below, once more in the same order, all on one scale.
-
-    Args:
-        filters: (F, 3, n, n).
-        tuning: their `gratings.Tuning`.
-        order: (F,), the indices of the filters as they are to be shown.
-        title: of the figure.
+    """Filters (F, 3, n, n) in colour: each at its own contrast with its weight as a bar, and below,
+    once more, all on one scale; in the order of their indices (F,), with their `gratings.Tuning`.
     """
     count, inch = len(filters), 0.95  # inches of a filter above
     label, bar_height = 0.28, 0.07
@@ -99,14 +93,8 @@ def colour_filters(filters, tuning, order, title):
 
 
 def colour_filters_and_responses(filters, responses, tuning, order, title):
-    """Each filter in colour beside what it makes of an image, eight pairs in a row.
-
-    Args:
-        filters: (F, 3, n, n).
-        responses: (F, h, w), blue negative, red positive; each is on its own scale, as each filter.
-        tuning: the filters' `gratings.Tuning`.
-        order: (F,), the indices of the filters as they are to be shown.
-        title: of the figure.
+    """Each filter in colour beside its response (h, w) to an image, eight pairs in a row, each on
+    its own scale: blue negative, red positive. Else as `colour_filters`.
     """
     # Finer than this, a response would neither show nor fit into a file of reasonable size.
     responses = np.stack([thumbnail(response, 64) for response in responses])
@@ -133,13 +121,7 @@ def colour_filters_and_responses(filters, responses, tuning, order, title):
 
 
 def image_channels(picture, channels, title):
-    """A colour picture as given, and as a network sees it.
-
-    Args:
-        picture: (H, W, 3) uint8 RGB.
-        channels: (3, H, W), the normalised red, green and blue.
-        title: of the figure.
-    """
+    """A picture (H, W, 3) uint8 RGB as given, and the normalised channels (3, H, W) of it."""
     height, width = picture.shape[:2]
     panel = 2.3 * np.array([width, height]) / max(height, width)
     figure, axes = plots.panels(1, 5, title, width=max(panel[0], 1.2) + 0.2, height=panel[1] + 0.9)
@@ -157,12 +139,8 @@ def image_channels(picture, channels, title):
 def tuning_overview(tuning, chance, digits, counts, title):
     """What the filters of a first layer are tuned to, at a glance.
 
-    Args:
-        tuning: a `gratings.Tuning` of the layer.
-        chance: the same of random filters that are as smooth and as coloured.
-        digits: the same of the digit network's filters, or None.
-        counts: a dict of label to counts (5,) of each kind, a bar for each.
-        title: of the figure.
+    Each a `gratings.Tuning`: of the layer, of random filters that are as smooth and as coloured,
+    and of the digit network's, or None. `counts` has the numbers (5,) of each kind, by label.
     """
     figure = plots.titled(13, 10, title)
     grid = figure.add_gridspec(2, 2, height_ratios=(1, 1.1))
@@ -199,8 +177,7 @@ def _draw_gratings(axis, tuning, digits):
     axis.set(xlim=(-limit, limit), ylim=(limit, 0), aspect="equal")
     axis.xaxis.set_major_locator(MultipleLocator(0.1))
     axis.yaxis.set_major_locator(MultipleLocator(0.1))
-    axis.set_xlabel("cycles per pixel to the right")
-    axis.set_ylabel("cycles per pixel down")
+    axis.set(xlabel="cycles per pixel to the right", ylabel="cycles per pixel down")
     flat = np.sum(tuning.frequency == 0)
     axis.set_title(f"preferred gratings, by frequency and direction;\n{flat} prefer flat light")
 
@@ -222,10 +199,8 @@ def _draw_bandwidths(axis, tuning):
         "bandwidth: full width at half of the best answer;\n"
         "none: it does not fall to half on both sides"
     )
-    axis.set_xlabel("octaves")
-    axis.set_ylabel("filters")
+    axis.set(xlabel="octaves", ylabel="filters", ylim=(0, 1.05 * max(base.max(), 1)))
     axis.set_xticks([0, 1, 2, 3, 4, undefined], ["0", "1", "2", "3", "4+", "none"])
-    axis.set_ylim(0, 1.05 * max(base.max(), 1))
     axis.grid(axis="x", visible=False)
     axis.yaxis.set_major_locator(MaxNLocator(integer=True))
 
