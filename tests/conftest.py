@@ -17,6 +17,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from network import pen
+from network.filters import gratings, operators
+from network.letters import learning
 
 HOME = Path(__file__).resolve().parent.parent
 # Under nohup, Ctrl-C is ignored, by the programs that tests start, too.
@@ -107,6 +109,18 @@ def quick_figures(monkeypatch, request):
         return
     blank = cv2.imencode(".png", np.zeros((9, 9), np.uint8))[1].tobytes()
     monkeypatch.setattr(Figure, "savefig", lambda self, file, **options: file.write(blank))
+
+
+@pytest.fixture
+def quick_runs(monkeypatch, quick_figures):
+    """Besides, chance is told from fewer random filters, letters are learned from fewer examples.
+
+    So both are less exact, where a test is of something else.
+    """
+    monkeypatch.setattr(operators, "POOL", 100)
+    monkeypatch.setattr(gratings, "POOL", 20)
+    monkeypatch.setattr(learning, "EXAMPLES", 200)
+    monkeypatch.setattr(learning, "DRAWN", 10)
 
 
 @pytest.fixture

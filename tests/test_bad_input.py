@@ -10,19 +10,18 @@ import pickle
 import shlex
 import shutil
 import struct
-import subprocess
 import sys
+from unittest import mock
 
 import cv2
 import matplotlib.figure
 import numpy as np
 import pytest
 import torch
-from conftest import HOME, contents
+from conftest import HOME, contents, started
 
 from network import datasets
 from network.files import Problem
-from network.filters import gratings, operators
 from network.model import MyNetwork
 from network.weights import load_network
 
@@ -142,7 +141,7 @@ BAD = {
         "text": (b"seven", "is no image"),
         "in no folder": (None, "does not exist", 2, "none/bad.png"),
         "below a file": (None, "check the", 2, "good.png/bad.png"),
-        "an empty folder": (folder, "folder"),
+        "an empty folder": (folder, "no image files"),
         "empty": (b"", "is empty"),
         "weights": (WEIGHTS.read_bytes(), "is no image"),
         "a cut PNG": (PNG[:-40], "cut off"),
@@ -154,7 +153,8 @@ BAD = {
         "nothing but transparency": (png(np.zeros((50, 50, 4), np.uint8)), "no ink", 1),
         "a name too long": (None, "File name too long", 2, "w" * 300 + ".png"),
     },
-    # Of the training part and the test part alike; by default the images.
+    # Of the training part and the test part alike; by default the images. What is there is to be
+    # deleted, and the program says so.
     "data": {
         "missing": (None, "could not be downloaded"),
         "cut off": (idx(200, 28, 28)[:-1], "its header speaks of"),
@@ -162,10 +162,12 @@ BAD = {
         "a login page": (b"<!DOCTYPE html><title>Log in to this network</title>", "no idx file"),
         "floats": (idx(200, 28, 28, kind=0xD00), "no idx file"),
         "labels": (idx(200), "no idx file"),
+        "a cut header": (idx(200, 28, 28)[:8], "no idx file"),
+        "less than nothing": (idx(-1, 28, 28, body=b""), "its header speaks of"),
         "no images": (idx(0, 28, 28), "holds 0 items"),
         "larger images": (idx(200, 32, 32), "(32, 32)"),
         "too long": (idx(200, 28, 28) + b"\0", "its header speaks of"),
-        "fewer images": (idx(100, 28, 28), "100 "),
+        "fewer images": (idx(100, 28, 28), "100 images but 200 labels"),
         "a broken .gz": (b"\x1f\x8b no gzip", "cannot read", 2, "images-idx3-ubyte.gz"),
         "fewer labels": (idx(100), "but 100 labels", 2, "labels-idx1-ubyte"),
         "labels of 10": (labels_of_ten, "the label 10", 2, "labels-idx1-ubyte"),
@@ -174,7 +176,7 @@ BAD = {
         "missing": (None, "no folder"),
         "broken pictures": (lambda path: letters(path, alpha=b"", beta=b""), "see above"),
         "a file": (b"alpha", "no folder"),
-        "empty": (folder, ""),
+        "empty": (folder, "has no folders"),
         "letters without pictures": (
             lambda path: letters(path, alpha=None, beta=None),
             "no image files",
@@ -233,6 +235,8 @@ OPTIONS = {
         "''": "it is empty",
         "--device 7": "no device '7'",
         "--seed 1": "--seed",  # would do nothing
+        "--turn 90 good.png": "go with --page",
+        "--json found.json good.png": "go with --page",
     },
     "analyze_filters.py": {
         "--layer conv3": "invalid choice: 'conv3'",
@@ -290,16 +294,6 @@ def place(tmp_path, small_mnist, monkeypatch, offline):
     return tmp_path
 
 
-@pytest.fixture
-def no_painting(monkeypatch):
-    """What takes most of a run's time is left out: painting of figures, most random filters."""
-    monkeypatch.setattr(operators, "POOL", 100)
-    monkeypatch.setattr(gratings, "POOL", 20)
-    monkeypatch.setattr(
-        matplotlib.figure.Figure, "savefig", lambda self, file, **options: file.write(PNG)
-    )
-
-
 FOLDERS = {"--data-dir": "data", "--models-dir": "models", "--figures-dir": "figures"}
 WITHOUT = {"greek_network.py": "--data-dir"}  # programs, and the folder that they do not take
 LETTERS = ["--train-dir", "letters", "--test-dir", "letters"]
@@ -355,7 +349,7 @@ def put_bad(place, kind, content, bad):
             path.write_bytes(content)
 
 
-@pytest.mark.usefixtures("no_painting")
+@pytest.mark.usefixtures("quick_runs")
 @pytest.mark.parametrize(
     ("kind", "program", "arguments", "name"),
     [
@@ -375,8 +369,10 @@ def test_bad_input(script, place, kind, program, arguments, name):
     put_bad(place, kind, content, bad)
     before = contents(place)
     done = script(program, *usual(program), *arguments.format(bad).split())
-    where = "data" if kind == "data" else bad
-    assert_one_line(done, program, status, says, where)
+    told = [bad]
+    if kind == "data":
+        told = ["data", "--data-dir" if content is None else "delete"]
+    assert_one_line(done, program, status, says, *told)
     if kind == "output folder":
         assert done.stdout == ""  # found out before the work
     assert_nothing_lost(before, place, may_write=(kind, program) in GOES_ON)
@@ -401,7 +397,7 @@ def test_a_training_that_goes_astray_spoils_no_weights(script, place):
     assert all(after[path] == before[path] for path in weights)
 
 
-@pytest.mark.usefixtures("no_painting")
+@pytest.mark.usefixtures("quick_runs")
 @pytest.mark.parametrize(
     ("program", "arguments"),
     [
@@ -426,26 +422,6 @@ def test_a_full_disk(script, place, monkeypatch, program, arguments):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert_one_line(done, program, 2, "cannot write", "free some space")
     assert_nothing_lost(before, place, may_write=True)
-
-
-def start(place, program, *arguments, stubs=None):
-    """A program in a process of its own, where that matters; its standard streams are pipes."""
-    environment = dict(os.environ)
-    if stubs:
-        environment["PYTHONPATH"] = str(stubs)
-    return subprocess.Popen(
-        [sys.executable, HOME / program, *arguments],
-        cwd=place,
-        text=True,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def finish(process):
-    output, error = process.communicate(timeout=300)
-    return subprocess.CompletedProcess("", process.returncode, output, error)
 
 
 # A library that does not load: its name, what it raises, and what the program says.
@@ -474,16 +450,19 @@ UNLOADABLE = {
 
 
 @pytest.mark.parametrize("name", UNLOADABLE)
-def test_a_library_that_does_not_load(tmp_path, name):
+def test_a_library_that_does_not_load(script, tmp_path, monkeypatch, name):
     library, error, says = UNLOADABLE[name]
     (tmp_path / f"{library}.py").write_text(f"raise {error}")
+    monkeypatch.syspath_prepend(tmp_path)
     program = "resnet_filters.py" if library == "torchvision" else "mnist_eval.py"
-    done = finish(start(tmp_path, program, stubs=tmp_path))
-    assert_one_line(done, program, 2, says)
-    # Help and the word on a wrong option come without it, and so without waiting for it.
-    if name == "no torch":
-        waiting = [start(tmp_path, p, "--help", stubs=tmp_path) for p in sorted(OPTIONS)]
-        for done in map(finish, waiting):
+    with mock.patch.dict(sys.modules):  # it and what may import it are imported anew
+        for module in list(sys.modules):
+            if module.split(".")[0] in (library, "network"):
+                del sys.modules[module]
+        assert_one_line(script(program), program, 2, says)
+        # Help and the word on a wrong option come without it, and so without waiting for it.
+        for program in OPTIONS if library == "torch" else ():
+            done = script(program, "--help")
             assert done.returncode == 0 and done.stdout.startswith("usage: ") and not done.stderr
             assert "None" not in done.stdout  # as a default
 
@@ -500,12 +479,11 @@ def test_digits_with_a_torchvision_that_does_not_fit_torch(tmp_path, monkeypatch
 
 def test_two_runs_at_once_in_one_folder(place):
     before = contents(place)
-    train = "--dataset", "mnist", "--epochs", "1"
-    runs = [
-        start(place, "mnist_train.py", *usual("mnist_train.py"), *train),
-        start(place, "mnist_train.py", *usual("mnist_train.py"), *train, "--seed", "1"),
-    ]
-    assert [finish(process).returncode for process in runs] == [0, 0]
+    train = "mnist_train.py", *usual("mnist_train.py"), "--dataset", "mnist", "--epochs", 1
+    with started(*train) as one, started(*train, "--seed", 1) as other:
+        for process in (one, other):
+            _, error = process.communicate(timeout=300)
+            assert process.returncode == 0, error
     after = contents(place)
     kept = place / "models" / "mnist_network.pth"
     assert before[kept] in after.values()  # better weights are kept under another name
@@ -518,7 +496,7 @@ def test_two_runs_at_once_in_one_folder(place):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
-def test_names_that_are_no_text(script, place, no_painting):
+def test_names_that_are_no_text(script, place, quick_runs):
     """Old archives unpack to such names on Linux; other systems do not let them be."""
     name = os.fsdecode(b"\xff 7.png")
     try:

@@ -1,10 +1,8 @@
 """Learning CIFAR-10 or one's own pictures with a ResNet: small, stopped, and gone on with."""
 
+import multiprocessing
 import pickle
 import re
-import signal
-import subprocess
-import sys
 import time
 from types import SimpleNamespace
 
@@ -13,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from conftest import HOME
 
+from network import training
 from network.files import Problem
 from network.resnet import learn, pictures
 from network.resnet.layers import SHIPPED
@@ -40,14 +38,14 @@ def folder(tmp_path):
     return write_pictures(tmp_path / "my pictures")
 
 
+def tiny_resnet(*names, weights=None, num_classes=3):
+    block = torchvision.models.resnet.BasicBlock
+    return torchvision.models.ResNet(block, [1, 1, 1, 1], num_classes=num_classes)
+
+
 @pytest.fixture
 def tiny(monkeypatch):
     """Trains a ResNet of one block a stage, in place of those of torchvision."""
-
-    def tiny_resnet(*names, weights=None, num_classes=3):
-        block = torchvision.models.resnet.BasicBlock
-        return torchvision.models.ResNet(block, [1, 1, 1, 1], num_classes=num_classes)
-
     monkeypatch.setattr("torchvision.models.get_model", tiny_resnet)
     recipe = learn.dataclasses.replace(learn.RECIPE, batch_size=9)  # three steps in an epoch
     monkeypatch.setattr(learn, "RECIPE", recipe)
@@ -205,23 +203,25 @@ def test_cifar_is_the_default(tiny, tmp_path, monkeypatch):
     assert torch.load(first, weights_only=True)["dataset"] == "CIFAR-10"
 
 
-def test_killed_at_any_moment_it_goes_on(folder, tmp_path):
-    program = (
-        f"import sys; sys.path.insert(0, {str(HOME)!r})\n"
-        "from network import training; training.SAVE_EVERY = 0\n"
-        "from network.resnet import learn; from types import SimpleNamespace; import pathlib\n"
-        f"learn.learn_first_layer(SimpleNamespace(train=pathlib.Path({str(folder)!r}), model=None,"
-        f"epochs=3, seed=0, models_dir=pathlib.Path({str(tmp_path)!r})), learn.torch.device('cpu'))"
-    )
-    run = [sys.executable, "-c", program]
-    unfinished = tmp_path / "resnet18_mypictures_unfinished.pth"
-    with subprocess.Popen(run, stderr=subprocess.PIPE) as process:
-        while not unfinished.exists():
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
-    assert process.returncode
-    ended = subprocess.run(run, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
-    assert "going on from" in ended.stderr
+def save_at_every_step(recipe, *arguments):
+    """A training that a process of its own runs, to be killed."""
+    torchvision.models.get_model = tiny_resnet
+    training.SAVE_EVERY, learn.RECIPE = 0, recipe
+    learn.learn_first_layer(options(*arguments), CPU)
+
+
+def test_killed_at_any_moment_it_goes_on(folder, tiny, tmp_path, capsys):
+    arguments = learn.RECIPE, folder, tmp_path
+    spawn = multiprocessing.get_context("spawn")
+    process = spawn.Process(target=save_at_every_step, args=arguments)
+    process.start()
+    unfinished = tmp_path / "models" / "resnet18_mypictures_unfinished.pth"
+    while not unfinished.exists():
+        assert process.is_alive()
+        time.sleep(0.01)
+    process.kill()
+    process.join()
+    assert process.exitcode
+    learn.learn_first_layer(options(folder, tmp_path), CPU)
+    assert "going on from" in capsys.readouterr().err
     assert not unfinished.exists()

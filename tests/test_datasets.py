@@ -2,7 +2,6 @@
 
 import gzip
 import socket
-import struct
 
 import pytest
 import torch
@@ -10,7 +9,7 @@ import torch
 from network import datasets, mnist
 from network.files import Problem
 
-TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = mnist.FILES
+TRAIN_IMAGES, _, TEST_IMAGES, TEST_LABELS = mnist.FILES
 
 
 @pytest.fixture
@@ -52,43 +51,11 @@ def test_agrees_with_torchvision(mnist_dir):
     assert torch.equal(theirs.targets, ours.labels)
 
 
-def header(magic, *dimensions):
-    return struct.pack(f">i{len(dimensions)}i", magic, *dimensions)
-
-
 def problem(data_dir, train=True):
     with pytest.raises(Problem) as caught:
         datasets.load("MNIST", data_dir, train)
     assert "\n" not in str(caught.value)
     return str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        (b"", "no idx file"),
-        (b"<!DOCTYPE html><title>Log in to this network</title>", "no idx file"),
-        (header(0x801, 600) + bytes(600), "no idx file"),  # labels in the images' place
-        (header(0xD03, 1, 28, 28) + bytes(4 * 784), "no idx file"),  # floats
-        (header(0x803, 600), "no idx file"),  # cut off in its header
-        (header(0x803, 600, 28, 28) + bytes(599 * 784), "bytes but its header speaks of"),
-        (header(0x803, 600, 28, 28) + bytes(600 * 784 + 1), "bytes but its header speaks of"),
-        (header(0x803, 600, 32, 32) + bytes(600 * 1024), "(32, 32)"),
-        (header(0x803, -1, 28, 28), "bytes but its header speaks of"),
-        (header(0x803, 0, 28, 28), "holds 0 items"),
-        (header(0x803, 500, 28, 28) + bytes(500 * 784), "500 images but 600 labels"),
-    ],
-)
-def test_broken_image_files_are_named_with_the_way_out(small_mnist, raw, content, says):
-    (raw / TRAIN_IMAGES).write_bytes(content)
-    text = problem(small_mnist)
-    assert says in text and str(raw) in text and "delete" in text
-
-
-def test_labels_out_of_range(small_mnist, raw):
-    (raw / TRAIN_LABELS).write_bytes(header(0x801, 600) + bytes(599) + b"\x0a")
-    text = problem(small_mnist)
-    assert "the label 10" in text and TRAIN_LABELS in text and "delete" in text
 
 
 def test_a_broken_packed_file(small_mnist, raw):
@@ -108,9 +75,9 @@ def test_a_missing_file(small_mnist, raw, offline):
 
 
 def test_drawn_digits_need_no_files():
-    part = datasets.load("drawn digits", None, train=False, count=1000)
-    assert part.images.shape == (1000, 28, 28)
-    assert part.labels.bincount().tolist() == [100] * 10
+    part = datasets.load("drawn digits", None, train=False, count=200)
+    assert part.images.shape == (200, 28, 28)
+    assert part.labels.bincount().tolist() == [20] * 10
 
 
 @pytest.fixture

@@ -292,7 +292,7 @@ def test_a_network_of_another_run_is_trained_again(experiment, at_once, undrawn,
 
 def test_a_cluster_that_is_not_there(experiment, monkeypatch):
     pytest.importorskip("distributed", reason="Dask is not installed")
-    monkeypatch.setattr(trials, "PATIENCE", 1)
+    monkeypatch.setattr(trials, "PATIENCE", 0.2)
     done = experiment("--cluster", "tcp://127.0.0.1:9")
     assert "no Dask cluster with a worker answers at tcp://127.0.0.1:9" in error_line(done)
     assert "no Dask cluster" in error_line(experiment("--cluster", "no address"))

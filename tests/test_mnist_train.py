@@ -204,11 +204,6 @@ def test_without_a_network_connection_it_draws_and_says_so(train, tmp_path, offl
     assert load_network(tmp_path / "models" / "drawn_network.pth")[1]["dataset"] == "drawn digits"
 
 
-def test_mnist_is_never_replaced_by_drawn_digits(train, tmp_path, offline):
-    done = train("--dataset", "mnist", "--data-dir", tmp_path / "none")
-    assert "could not be downloaded" in error_line(done) and "--data-dir" in done.stderr
-
-
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_cuda_without_one(train):
     assert "no device 'cuda' here; there is cpu" in error_line(train("--device", "cuda"))

@@ -1,6 +1,5 @@
 """The network, and its weights on disk."""
 
-import pickle
 import subprocess
 import sys
 
@@ -108,11 +107,6 @@ def problem(path):
     return text
 
 
-def test_missing_weights(tmp_path):
-    assert "no weights file" in problem(tmp_path / "none.pth")
-    assert "no weights file" in problem(tmp_path)  # a folder
-
-
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.6, 0.9, 0.999])
 def test_cut_off_weights(tmp_path, network, share):
     path = tmp_path / "cut.pth"
@@ -122,54 +116,18 @@ def test_cut_off_weights(tmp_path, network, share):
     assert "cut off" in problem(path)
 
 
-class Touch:
-    """A pickle of it makes a file when it is read carelessly."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return open, (str(self.path), "w")
-
-
-@pytest.mark.parametrize("how", ["torch", "pickle"])
-def test_a_pickle_that_runs_code_is_refused(tmp_path, how):
-    path, touched = tmp_path / "evil.pth", tmp_path / "touched"
-    if how == "torch":
-        torch.save({"state_dict": Touch(touched)}, path)
-    else:
-        path.write_bytes(pickle.dumps({"state_dict": Touch(touched)}))
-    assert "could run code" in problem(path)
-    assert not touched.exists()
-    # The trap works: a careless reader would have sprung it.
-    content = path.read_bytes()
-    careless = torch.load(path, weights_only=False) if how == "torch" else pickle.loads(content)
-    careless["state_dict"].close()
-    assert touched.exists()
-
-
-def change(network, **tensors):
-    return {**network.state_dict(), **{k.replace("_", "."): v for k, v in tensors.items()}}
-
-
 def test_weights_of_other_networks_are_named_with_their_shapes(tmp_path, network):
-    path = tmp_path / "other.pth"
-    torch.save(change(network, conv1_weight=torch.zeros(10, 3, 5, 5)), path)
-    assert "[10, 3, 5, 5]" in problem(path) and "[10, 1, 5, 5]" in problem(path)
-    torch.save(change(network, fc1_weight=torch.zeros(50, 321)), path)
-    assert "[50, 321]" in problem(path)
-    torch.save(change(network, fc1_weight=torch.zeros(50)), path)
-    assert "another network" in problem(path)
-    torch.save(change(network, conv3_weight=torch.zeros(1)), path)
-    assert "conv3.weight" in problem(path)
-    torch.save(torch.nn.Linear(3, 3).state_dict(), path)
-    assert "another network" in problem(path)
-    torch.save(change(network, fc2_bias=torch.full((10,), torch.nan)), path)
-    assert "no finite numbers" in problem(path)
-    torch.save({"network": {"dropout": 7.0}, "state_dict": network.state_dict()}, path)
+    path, state = tmp_path / "other.pth", network.state_dict()
+    for name, shape, says in (
+        ("fc1.weight", (50, 321), "[50, 321]"),
+        ("fc1.weight", (50,), "conv1.weight [10, 1, 5, 5]"),
+        ("conv3.weight", (1,), "conv3.weight"),
+    ):
+        torch.save({**state, name: torch.zeros(shape)}, path)
+        text = problem(path)
+        assert "another network" in text and says in text
+    torch.save({"network": {"dropout": 7.0}, "state_dict": state}, path)
     assert "dropout" in problem(path)
-    torch.save([1, 2, 3], path)
-    assert "no state_dict" in problem(path)
 
 
 def test_a_killed_save_leaves_the_old_file(tmp_path, network):
@@ -198,9 +156,3 @@ def test_a_failed_save_leaves_the_old_file_and_no_leftovers(tmp_path, network, m
         save_network(path, network, seed=2)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["weights.pth"]
-
-
-def test_a_folder_that_cannot_be_made(tmp_path, network):
-    (tmp_path / "file").write_text("no folder")
-    with pytest.raises(Problem, match="cannot write"):
-        save_network(tmp_path / "file" / "weights.pth", network)

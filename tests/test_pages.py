@@ -268,17 +268,10 @@ def test_json_is_as_readme_describes_it(read, tmp_path):
     assert shape_of(found) == shape_of(json.loads(described))
 
 
-def test_several_digits_without_page(script, tmp_path):
+def test_several_digits_without_page(script, tmp_path, quick_figures):
     path = save(careful_page(36).picture, tmp_path / "several.png")
     result = script("mnist_eval.py", "--figures-dir", tmp_path, path)
     assert result.returncode == 0
     assert re.search(rf"{path} seems to hold \d+ digits; --page reads them", result.stderr)
     singles = script("mnist_eval.py", "--figures-dir", tmp_path, HOME / "data" / "digits")
     assert "seems to hold" not in singles.stderr
-
-
-@pytest.mark.parametrize("option", [("--turn", "90"), ("--json", "found.json")])
-def test_options_of_pages_go_with_page(script, option):
-    result = script("mnist_eval.py", *option, "x.png")
-    assert result.returncode == 2
-    assert "--page" in result.stderr

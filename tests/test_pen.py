@@ -151,10 +151,23 @@ def test_a_photograph_can_be_read_back():
     assert np.median(likeness) > 0.98 and np.mean(np.array(likeness) > 0.9) > 0.95
 
 
-def test_the_shipped_pictures_are_what_the_pen_draws():
-    names = set()
-    for name, picture in pen.shipped():
-        names.add(name)
+@pytest.fixture(scope="module")
+def shipped():
+    """The pictures that ship, by name, and the hands that draw each character."""
+    hands, draw = {}, pen.draw
+
+    def spy(character, rng, size, hand):
+        hands.setdefault(character, []).append((hand.slant, hand.pen))
+        return draw(character, rng, size, hand)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pen, "draw", spy)
+        return dict(pen.shipped()), hands
+
+
+def test_the_shipped_pictures_are_what_the_pen_draws(shipped):
+    names = set(shipped[0])
+    for name, picture in shipped[0].items():
         stored = cv2.imdecode(np.fromfile(DATA / name, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
         assert min(stored.shape[:2]) >= 128 and stored.shape == picture.shape
         # Another processor may round another way, by a step of the stored tones here and there.
@@ -174,22 +187,14 @@ def test_the_shipped_pictures_are_what_the_pen_draws():
     assert {f"digits/{digit}.png" for digit in pen.DIGITS} <= names
 
 
-def test_training_and_test_letters_are_by_different_hands(monkeypatch):
-    hands = {}
-    draw = pen.draw
-
-    def spy(character, rng, size, hand):
-        hands.setdefault(character, []).append((hand.slant, hand.pen))
-        return draw(character, rng, size, hand)
-
-    monkeypatch.setattr(pen, "draw", spy)
-    names = [name for name, _ in pen.shipped()]
+def test_training_and_test_letters_are_by_different_hands(shipped):
+    names, hands = shipped
     for letter in pen.LETTERS:
         assert len(set(hands[letter])) == sum(f"/{letter}/" in name for name in names)
 
 
-def test_main_writes_the_shipped_pictures(tmp_path, monkeypatch, capsys):
-    pictures = list(pen.shipped())[::60]
+def test_main_writes_the_shipped_pictures(shipped, tmp_path, monkeypatch, capsys):
+    pictures = list(shipped[0].items())[::60]
     monkeypatch.setattr(pen, "shipped", lambda: iter(pictures))
     pen.main(SimpleNamespace(folder=tmp_path))
     for name, picture in pictures:

@@ -64,7 +64,7 @@ def test_labels_that_mean_nothing_are_not_learned(digits):
 
 
 def test_a_seed_repeats_and_another_differs(digits):
-    images, labels = digits
+    images, labels = digits[0][:600], digits[1][:600]
     recipe = Recipe(epochs=2)
     (first, one), (again, two), (other, _) = (
         trained(images, labels, recipe, seed) for seed in (3, 3, 4)
@@ -76,7 +76,7 @@ def test_a_seed_repeats_and_another_differs(digits):
 
 
 def test_dropout_is_what_it_was_after_training_and_after_an_interruption(digits):
-    images, labels = digits
+    images, labels = digits[0][:600], digits[1][:600]
     network = MyNetwork(dropout=0.4)
     steps = train(network, images, labels, Recipe(epochs=4, average=False), progress=False)
     for _ in range(4):
@@ -197,8 +197,9 @@ def test_the_reports_recipe_learns_mnist(mnist_dir):
     learned, test = (load("MNIST", mnist_dir, part) for part in (True, False))
     torch.manual_seed(0)
     network = MyNetwork()
-    next(train(network, learned.images, learned.labels, REPORT, progress=False))
-    assert evaluate(network, test.images, test.labels)[1] > 0.94  # after one epoch
+    some = learned.images[:20_000], learned.labels[:20_000]
+    next(train(network, *some, REPORT, progress=False))
+    assert evaluate(network, test.images, test.labels)[1] > 0.9  # after a third of an epoch
 
 
 def test_an_optimizer_brings_its_own_learning_rate(digits):
@@ -213,8 +214,8 @@ def test_an_optimizer_brings_its_own_learning_rate(digits):
 @pytest.mark.parametrize("recipe", [Recipe(epochs=3), Recipe(epochs=3, optimizer="adamw"), REPORT])
 @pytest.mark.parametrize("stop", [3, 5, 7])  # within an epoch, at its end
 def test_a_stopped_training_takes_the_same_steps(digits, recipe, stop, monkeypatch, tmp_path):
-    images, labels = digits[0][:600], digits[1][:600]
-    recipe = dataclasses.replace(recipe, epochs=3, batch_size=128)  # 5 steps in an epoch
+    images, labels = digits[0][:150], digits[1][:150]
+    recipe = dataclasses.replace(recipe, epochs=3, batch_size=32)  # 5 steps in an epoch
     whole, epochs = trained(images, labels, recipe)
     torch.manual_seed(0)
     path, steps = tmp_path / "state.pth", []
