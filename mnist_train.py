@@ -26,7 +26,7 @@ def parse_options():
     # Absent unless given: what is not given comes from the recipe.
     given = parser.add_argument_group("recipe", argument_default=argparse.SUPPRESS).add_argument
     given("--epochs", type=cli.whole_number(1), help="passes over the training images")
-    given("--batch-size", type=cli.whole_number(1), help="images in a training step")
+    given("--batch-size", type=cli.whole_number(1), help="below 256: a lower learning rate")
     given("--optimizer", choices=("adamw", "sgd"), help="brings its own learning rate")
     given("--learning-rate", type=cli.number(0), help="its peak, where it follows a cycle")
     given("--momentum", type=cli.number(0, below=1), help="of sgd")
@@ -95,8 +95,8 @@ def chosen_recipe(options):
         if hasattr(options, field.name)
     }
     recipe = RECIPES[options.recipe]
-    if changes.get("optimizer", recipe.optimizer) != recipe.optimizer:
-        changes = {"learning_rate": None, **changes}  # the other optimizer's own, unless given
+    if recipe != REPORT or changes.get("optimizer", "sgd") != "sgd":
+        changes = {"learning_rate": None, **changes}  # the new recipe's own, unless given
     return dataclasses.replace(recipe, **changes)
 
 

@@ -39,10 +39,12 @@ class Recipe:
 
     def __post_init__(self):
         if self.learning_rate is None:
-            object.__setattr__(self, "learning_rate", RATES[self.optimizer])  # it is frozen
+            # Small batches go in many more steps; at the rate of large ones they may learn nothing.
+            rate = RATES[self.optimizer] * min(1, self.batch_size / 256)
+            object.__setattr__(self, "learning_rate", rate)  # it is frozen
 
 
-RATES = {"sgd": 0.15, "adamw": 0.004}  # each optimizer's own learning rate
+RATES = {"sgd": 0.15, "adamw": 0.004}  # each optimizer's own learning rate, of batches of 256
 
 # What the report did.
 REPORT = Recipe(

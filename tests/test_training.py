@@ -204,9 +204,10 @@ def test_the_reports_recipe_learns_mnist(mnist_dir):
 
 def test_an_optimizer_brings_its_own_learning_rate(digits):
     images, labels = digits
-    assert Recipe().learning_rate == 0.15 and Recipe(optimizer="sgd", learning_rate=1).learning_rate
+    assert Recipe().learning_rate == 0.15 and Recipe(learning_rate=1).learning_rate == 1
+    assert Recipe(batch_size=64).learning_rate == 0.15 / 4
     recipe = Recipe(optimizer="adamw", epochs=4, batch_size=64)
-    assert recipe.learning_rate == 0.004
+    assert recipe.learning_rate == 0.001
     network, _ = trained(images[:2500], labels[:2500], recipe)
     assert evaluate(network, images[2500:], labels[2500:])[1] > 0.5  # at SGD's rate it stays at 0.1
 
