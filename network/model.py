@@ -4,6 +4,8 @@ What `save_network` writes comes back by `torch.load` and `MyNetwork.from_state_
 `weights.py` for files of other people and for clear words about bad ones.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -108,5 +110,22 @@ def save_network(path, network, **facts):
     """
     # Contiguous copies on the CPU: the file reads the same wherever it was trained.
     state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
-    with whole_file(path) as file:
-        torch.save({"network": network.sizes, "state_dict": state, **facts}, file)
+    write(path, {"network": network.sizes, "state_dict": state, **facts})
+
+
+def write(path, content):
+    """Writes a file for `torch.load`, whole or not at all; Ctrl-C waits until it is written.
+
+    Within `torch.save` it would end the program in torch's words, or kill it. So a thread writes:
+    KeyboardInterrupt is raised in the main thread only.
+
+    Raises:
+        Problem: the file cannot be written.
+    """
+
+    def save():
+        with whole_file(path) as file:
+            torch.save(content, file)
+
+    with ThreadPoolExecutor(1) as pool:  # which waits for its thread whatever is raised
+        pool.submit(save).result()

@@ -1,7 +1,9 @@
 """The network, and its weights on disk."""
 
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -156,3 +158,18 @@ def test_a_failed_save_leaves_the_old_file_and_no_leftovers(tmp_path, network, m
         save_network(path, network, seed=2)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["weights.pth"]
+
+
+def test_ctrl_c_waits_until_weights_are_written(network, tmp_path, monkeypatch):
+    real = torch.save
+
+    def interrupted(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(0.1)  # the main thread hears of it
+        real(*arguments)
+
+    monkeypatch.setattr(torch, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_network(tmp_path / "weights.pth", network)
+    again, _ = load_network(tmp_path / "weights.pth")
+    assert torch.equal(again.fc2.weight, network.fc2.weight)

@@ -14,8 +14,8 @@ import torchvision
 from torch import nn
 
 from network.cli import notice, short
-from network.files import Problem, require_writable, whole_file
-from network.model import parameter_count
+from network.files import Problem, require_writable
+from network.model import parameter_count, write
 from network.resnet.layers import MEAN, STD, file_word
 from network.resnet.pictures import SIDE, load_cifar10, load_folder
 from network.training import Recipe, evaluate, train
@@ -101,8 +101,7 @@ def learn_first_layer(options, device):
         (whole, {"state_dict": state, **facts}),
     ):
         notice(set_aside_better(path, of_test, dataset))
-        with whole_file(path) as file:
-            torch.save(content, file)
+        write(path, content)
     unfinished.unlink(missing_ok=True)
     return [first, whole]
 
@@ -138,8 +137,7 @@ def learn(network, training, recipe, unfinished, settings):
         notice(f"going on from {short(unfinished)}, where a training was stopped")
 
     def save(state):
-        with whole_file(unfinished) as file:
-            torch.save({"settings": settings, **state}, file)
+        write(unfinished, {"settings": settings, **state})
 
     epochs = train(
         network,
