@@ -2,6 +2,8 @@
 
 import itertools
 import os
+import signal
+import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -48,6 +50,22 @@ def whole_file(path):
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+@contextmanager
+def ctrl_c_afterwards():
+    """A Ctrl-C within the block takes effect at its end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # others do not hear of it
+        return
+    pressed = []
+    handler = signal.signal(signal.SIGINT, lambda *which: pressed.append(which))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if pressed and callable(handler):  # else it is ignored, as under nohup
+        handler(*pressed[0])
 
 
 def require_writable(*folders):

@@ -4,13 +4,11 @@ What `save_network` writes comes back by `torch.load` and `MyNetwork.from_state_
 `weights.py` for files of other people and for clear words about bad ones.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from network.files import whole_file
+from network.files import ctrl_c_afterwards, whole_file
 
 # Mean and standard deviation of MNIST's training pixels, on a scale of 0 to 1.
 MEAN, STD = 0.1307, 0.3081
@@ -114,18 +112,12 @@ def save_network(path, network, **facts):
 
 
 def write(path, content):
-    """Writes a file for `torch.load`, whole or not at all; Ctrl-C waits until it is written.
+    """Writes a file for `torch.load`, whole or not at all.
 
-    Within `torch.save` it would end the program in torch's words, or kill it. So a thread writes:
-    KeyboardInterrupt is raised in the main thread only.
+    Within `torch.save` Ctrl-C would end the program in torch's words, or kill it: it has to wait.
 
     Raises:
         Problem: the file cannot be written.
     """
-
-    def save():
-        with whole_file(path) as file:
-            torch.save(content, file)
-
-    with ThreadPoolExecutor(1) as pool:  # which waits for its thread whatever is raised
-        pool.submit(save).result()
+    with ctrl_c_afterwards(), whole_file(path) as file:
+        torch.save(content, file)
