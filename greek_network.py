@@ -304,8 +304,9 @@ def variant(options):
 
 def own(options, pictures=()):
     """What file names say of a run on the user's own input."""
-    folders = [options.train_dir, options.test_dir]
-    folders = [folder for folder in folders if folder and not are_drawn(folder)]
+    folders = [folder for folder in (options.train_dir, options.test_dir) if folder]
+    if options.test_dir:  # else even letters that ship are tested otherwise than by default
+        folders = [folder for folder in folders if not are_drawn(folder)]
     return cli.suffix(options.weights, *folders, *pictures)
 
 

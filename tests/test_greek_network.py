@@ -412,6 +412,16 @@ def test_own_letters_are_held_out_and_misread_ones_named(greek, some, weights, t
     assert done.stdout.split("misread:\n")[1].split("\n\n")[0].count("\n") == total - right - 1
 
 
+@pytest.mark.usefixtures("quick_runs")
+def test_letters_that_ship_held_out_in_part_replace_no_default_files(greek, weights):
+    done = greek("--train-dir", HOME / "data" / "greek_train")
+    assert re.search(r"every fourth of .*greek_train, not learned", done.stdout)
+    assert {path.name for path in weights.parent.iterdir()} == {
+        "mnist_network.pth",
+        "greek_greek_train_network.pth",
+    }
+
+
 def test_mistakes_of_all_letters_are_shown():
     labels = torch.arange(3).repeat_interleave(40)
     probabilities = torch.eye(3)[(labels + 1) % 3]  # all misread
