@@ -97,7 +97,7 @@ def random_affine(images, strength=1.0):
 
 def affine(images, angle, zoom, slant, right, down, beyond="zeros"):
     """Images (B, 1, 28, 28) float32, each turned (radians), zoomed, slanted and shifted (in halves
-    of the width) by its own amount (B,), bilinear; `beyond` the frame lies grid_sample's mode."""
+    of the width) by its own amount (B,), bilinear; `beyond` is grid_sample's padding_mode."""
     cos, sin = angle.cos() * zoom, angle.sin() * zoom
     rows = torch.stack([cos, slant - sin, right, sin, cos, down], dim=1)  # (B, 6)
     grid = F.affine_grid(rows.view(-1, 2, 3), images.shape, align_corners=False)

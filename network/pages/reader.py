@@ -166,8 +166,8 @@ def best_turn(pieces, tall, classify):
     if len(bodies) < 3:  # too few to tell
         return 0
     bodies = np.random.default_rng(0).permutation(bodies)[:80]
-    own = [own_ink(pieces, [k]) for k in bodies]
-    images = [photos.fit(photos.thin(np.rot90(x, -quarter))) for quarter in range(4) for x in own]
+    own = [photos.thin(own_ink(pieces, [k])) for k in bodies]
+    images = [photos.fit(np.rot90(x, -quarter)) for quarter in range(4) for x in own]
     sure = classify(np.stack(images)).max(1).reshape(4, -1)
     score = np.log(sure.clip(0.2)).sum(1)
     best = int(score.argmax())
