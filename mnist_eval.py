@@ -79,16 +79,16 @@ def main(options):
     require_writable(options.figures_dir, *([options.json.parent] if options.json else []))
     network, facts = load_network(weights, device)
     names = class_names(network, facts)
-    reader = with_doubts(network, facts)
+    reader, limit = with_doubts(network, facts)
     status, written, paths = 0, [], []
     if options.page:
         require_digits(weights, names)
-        status, written = read_pages(reader, facts.get("doubt_limit"), device, options)
+        status, written = read_pages(reader, limit, device, options)
     else:
         if not options.pictures:
             written = run_test_set(network, names, device, options)  # 1.E
         if options.pictures or names == DIGITS:
-            status, paths = recognise(reader, names, facts, device, options)  # 1.F
+            status, paths = recognise(reader, names, facts, limit, device, options)  # 1.F
     cli.print_files(written + paths)
     return status
 
@@ -142,12 +142,11 @@ def print_accuracy(outputs, test):
     print(flush=True)
 
 
-def recognise(network, names, facts, device, options):
+def recognise(network, names, facts, limit, device, options):
     """1.F: recognises pictures; returns the exit status and the paths of the plots."""
     own = cli.short(cli.HOME / "data" / "digits")
     paths = image_files(options.pictures or [own])
     transform = transform_of(names, facts)
-    limit = facts.get("doubt_limit")  # see network/digits/doubt.py; not all weights have one
     status, answers, shown = 0, [], {"mistakes": [], "others": []}
     looks = read_all(paths, transform, network, device)
     for path, seen, outputs in tqdm(looks, "recognising", len(paths), leave=False, disable=None):

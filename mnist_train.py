@@ -48,7 +48,7 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
 
     from network import datasets, plots
     from network.digits import additions, figures, nodigits
-    from network.digits.doubt import WithOthers, calibrate, doubt_limit
+    from network.digits.doubt import Doubtful, WithOthers, calibrate, doubt_limit, learn_doubts
     from network.files import Problem, name_beside, require_writable
     from network.model import MyNetwork, network_input, parameter_count, save_network
     from network.training import REPORT, Recipe, evaluate, measures, train
@@ -78,7 +78,7 @@ def main(options):
     print(network)  # 1.B
     print(f"{parameter_count(network):,} parameters\n", flush=True)
     history = learn(network, learner, training, lessons, test, options)  # 1.C
-    doubts = settle_doubts(learner, training, options) if learner is not network else {}
+    doubts = settle_doubts(network, training, lessons, options) if learner is not network else {}
     drawn = draw_curves(history, lessons, options)
     accuracy = print_accuracies(network, training, test)
     drawn |= draw_network(network, test)  # 1.B, now that there is something to see
@@ -195,20 +195,23 @@ def read_unfinished(path, training, options):
     return before["history"], before["training"]
 
 
-def settle_doubts(learner, training, options):
-    """Calibrates a `WithOthers`; returns what its checkpoint needs for doubts.
+def settle_doubts(network, training, lessons, options):
+    """Calibrates the network; returns what its checkpoint needs for doubts.
 
-    That is the entropy above which an answer is perhaps no digit, and the last layer's part for
-    what is none.
+    These are the weights that tell what is no digit, and the entropy above which an answer is
+    perhaps none.
     """
     drawn = additions.more_drawn(options.seed).to(training.images.device)
     calibrate(
-        learner,
+        network,
         torch.cat([training.images[-CHECKED:], drawn.images]),
         torch.cat([training.labels[-CHECKED:], drawn.labels]),
     )
-    others = {name: value.cpu() for name, value in learner.others.state_dict().items()}
-    return {"doubt_limit": doubt_limit(learner, training.images), "others": others}
+    lessons = additions.to_doubt(lessons, options.seed)
+    doubts = learn_doubts(network, lessons.images, lessons.labels)
+    limit = doubt_limit(Doubtful(network, doubts), training.images)
+    weights = {name: value.cpu() for name, value in doubts.state_dict().items()}
+    return {"doubts": {"limit": limit, "weights": weights}}
 
 
 def draw_curves(history, training, options):

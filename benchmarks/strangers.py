@@ -31,8 +31,7 @@ def main():
     parser.add_argument("--figures-dir", type=Path, default=HOME / "figures")
     options = parser.parse_args()
     network, facts = load_network(options.weights)
-    network = with_doubts(network, facts)
-    limit = facts.get("doubt_limit")
+    network, limit = with_doubts(network, facts)
     print(f"{'folder':24} pictures    right  calibration error  perhaps no digit")
     of_all = []
     for folder in options.folders:

@@ -36,13 +36,17 @@ class MyNetwork(nn.Module):
         self.fc1 = nn.Linear(second * 4 * 4, hidden)
         self.fc2 = nn.Linear(hidden, classes)
 
-    def features(self, x):
-        """The `hidden` features (B, hidden), not negative, from which the last layer decides."""
+    def maps(self, x):
+        """The feature maps of the second convolution, pooled, as a row (B, 320); not negative."""
         # Shapes are those of the default sizes. A maximum and a ReLU can change places; pooling
         # first leaves the ReLU a quarter of the work.
         x = F.relu(self.pool1(self.conv1(x)))  # (B, 1, 28, 28) -> (B, 10, 12, 12)
         x = F.relu(self.pool1(self.dropout(self.conv2(x))))  # -> (B, 20, 4, 4)
-        return F.relu(self.fc1(x.flatten(1)))  # -> (B, 320) -> (B, 50)
+        return x.flatten(1)
+
+    def features(self, x):
+        """The `hidden` features (B, hidden), not negative, from which the last layer decides."""
+        return F.relu(self.fc1(self.maps(x)))
 
     def forward(self, x):
         """Log-probabilities (B, classes) of images (B, 1, 28, 28) made by `network_input`."""

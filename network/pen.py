@@ -14,10 +14,11 @@ The way from table to picture:
 
 import multiprocessing
 import os
+from bisect import bisect
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import cv2
@@ -115,9 +116,9 @@ class Hand:
         return cls(
             taste=rng.random(),
             slant=rng.normal(0.12, 0.22),
-            aspect=np.exp(np.clip(rng.normal(0, 0.28), -0.5, 0.6)),
+            aspect=np.exp(min(max(rng.normal(0, 0.28), -0.5), 0.6)),
             wobble=0.025 * swing * np.exp(rng.normal(0, 0.4)),
-            pen=np.clip(0.125 * np.exp(rng.normal(0, 0.5)), 0.03, 0.34),
+            pen=min(max(0.125 * np.exp(rng.normal(0, 0.5)), 0.03), 0.34),
             swing=swing,
         )
 
@@ -125,8 +126,8 @@ class Hand:
 def way_of(character, taste):
     """The strokes in which a writer of this taste (0..1) writes a character."""
     ways = SKELETONS[character]
-    weights = np.cumsum([way[0] for way in ways])
-    return ways[int(np.searchsorted(weights, taste * weights[-1], side="right"))][1]
+    weights = list(accumulate(weight for weight, _ in ways))
+    return ways[bisect(weights, taste * weights[-1])][1]
 
 
 def draw(character, rng, size=64, hand=None):
@@ -158,7 +159,7 @@ def draw_strokes(strokes, rng, size, hand):
     pixels = np.int32(np.round(curve * 2 * 2**FRACTION))  # fixed point numbers, as OpenCV wants
     for begin, end in ends:
         # The pen presses harder here than there; OpenCV draws runs of the same width at once.
-        press = np.interp(np.linspace(0, 3, end - begin - 1), range(4), rng.normal(0, 0.35, 4))
+        press = np.interp(np.linspace(0, 3, end - begin - 1), np.arange(4), rng.normal(0, 0.35, 4))
         widths = np.maximum(1, np.int32(2 * width * np.clip(1 + press, 0.6, 1) + 0.5))
         cuts = np.flatnonzero(np.diff(widths)) + 1
         for a, b in zip([0, *cuts], [*cuts, len(widths)], strict=True):
@@ -179,7 +180,7 @@ def _written(strokes, hand, rng):
     curve = weights @ points  # (M, 2)
 
     # The upper part is smaller or larger than the lower, the left than the right.
-    curve = np.clip(curve, 0, None) ** np.exp(rng.normal(0, 0.2 * hand.swing, 2))
+    curve = np.maximum(curve, 0) ** np.exp(rng.normal(0, 0.2 * hand.swing, 2))
     # Two slow waves bend the whole.
     waves, phases = rng.normal(0, 0.55, (2, 2)), rng.uniform(0, 2 * np.pi, 2)
     bend = rng.normal(0, 0.05 * hand.swing, (2, 2))
@@ -278,7 +279,7 @@ def scanned(ink, rng):
     ink = cv2.resize(ink, size, interpolation=cv2.INTER_AREA)
     if rng.random() < 0.3:
         ink = np.float32(ink > ink.max() * rng.uniform(0.15, 0.6))
-    return np.pad(ink, 2)
+    return cv2.copyMakeBorder(ink, 2, 2, 2, 2, cv2.BORDER_CONSTANT)
 
 
 def shipped():

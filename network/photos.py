@@ -76,7 +76,7 @@ def fit(ink):
     face = np.minimum(face / full, 1)
     # The centre of mass goes to pixel 14, counted from 0, as in MNIST, yet no ink out of frame.
     left, top = (
-        min(max(round(14 - np.average(np.arange(n), weights=face.sum(axis))), 0), 28 - n)
+        min(max(round(14 - face.sum(axis) @ np.arange(n) / face.sum()), 0), 28 - n)
         for axis, n in enumerate(size)
     )
     digit = np.zeros((28, 28), np.uint8)

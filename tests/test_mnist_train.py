@@ -60,7 +60,12 @@ def test_trains_draws_and_saves(train, tmp_path):
 
 
 def test_the_default_learns_drawn_digits_as_well(train, tmp_path, monkeypatch):
-    for name, count in (("DRAWN_DIGITS", 300), ("DRAWN_OTHERS", 100), ("DRAWN_MORE", 50)):
+    for name, count in (
+        ("DRAWN_DIGITS", 300),
+        ("DRAWN_OTHERS", 100),
+        ("DRAWN_MORE", 50),
+        ("DRAWN_DOUBTFUL", 50),
+    ):
         monkeypatch.setattr(additions, name, count)
     done = train("--epochs", 2, dataset="auto")
     assert done.returncode == 0, done.stderr
@@ -70,11 +75,11 @@ def test_the_default_learns_drawn_digits_as_well(train, tmp_path, monkeypatch):
     facts = load_network(tmp_path / "models" / "mnist_network.pth")[1]
     assert facts["dataset"] == "MNIST and drawn digits"
     assert len(facts["history"]["batch_losses"]) == 2 * 4  # of 256 images
-    assert 0 < facts["doubt_limit"] < math.log(10)
+    assert 0 < facts["doubts"]["limit"] < math.log(10)
     done = train("--epochs", 1, "--recipe", "report", dataset="auto")
     assert "drawn by" not in done.stdout
     facts = load_network(tmp_path / "models" / "mnist_network.pth")[1]
-    assert facts["dataset"] == "MNIST" and "doubt_limit" not in facts
+    assert facts["dataset"] == "MNIST" and "doubts" not in facts
 
 
 def test_a_seed_repeats_a_run(train, tmp_path):

@@ -10,10 +10,12 @@ from torch import nn
 from network import pen, training
 from network.digits.doubt import (
     KEPT,
+    Doubtful,
     WithOthers,
     calibrate,
     doubt_limit,
     entropy,
+    learn_doubts,
     with_doubts,
 )
 from network.model import MyNetwork, network_input
@@ -113,19 +115,23 @@ def test_what_is_no_digit_is_answered_undecided(digits):
     network = MyNetwork()
     lessons = torch.cat([images[:2000], noise[:400]])
     classes = torch.cat([labels[:2000], torch.full((400,), 10)])
-    learner = WithOthers(network, 1)
     recipe = Recipe(epochs=8, batch_size=64)
-    *_, last = train(learner, lessons, classes, recipe, progress=False)
+    *_, last = train(WithOthers(network, 1), lessons, classes, recipe, progress=False)
     assert 0.4 < last.running_accuracy <= 1
-    of_noise, of_digits = predict(learner, noise[400:]), predict(learner, images[2000:])
+    before = predict(network, images[2000:])
+    doubts = learn_doubts(network, lessons, classes)
+    reader = Doubtful(network, doubts)
+    of_noise, of_digits = predict(reader, noise[400:]), predict(reader, images[2000:])
     assert of_noise.shape == (100, 10)
     torch.testing.assert_close(of_noise.exp().sum(1), torch.ones(100))
     assert entropy(of_noise).mean() > 2 > 1.3 > entropy(of_digits).mean()
-    # The digit network by itself gives the same answers, and a checkpoint the same doubts.
-    assert torch.equal(predict(network, images[2000:]).argmax(1), of_digits.argmax(1))
-    again = with_doubts(network, {"others": learner.others.state_dict()})
-    assert torch.equal(predict(again, noise[400:]), predict(Views(learner), noise[400:]))
-    assert with_doubts(network, {}) is network
+    # The digit network by itself is as it was, with the same answers; a checkpoint doubts alike.
+    assert torch.equal(predict(network, images[2000:]), before)
+    assert torch.equal(before.argmax(1), of_digits.argmax(1))
+    known = {"doubts": {"limit": 1.5, "weights": doubts.state_dict()}}
+    again, limit = with_doubts(network, known)
+    assert torch.equal(predict(again, noise[400:]), predict(Views(reader), noise[400:]))
+    assert limit == 1.5 and with_doubts(network, {}) == (network, None)
 
 
 def test_views_are_the_image_and_slight_distortions_whose_mean_answer_counts(digits):
@@ -149,16 +155,13 @@ def test_calibrated_probabilities_mean_what_they_say(digits):
     with torch.no_grad():
         network.fc2.weight *= 1.9  # far too sure
         network.fc2.bias *= 1.9
-    learner = WithOthers(network, 1)
-    with torch.no_grad():
-        learner.others.bias.fill_(-20)  # as good as never
-    calibrate(learner, images[2000:], labels[2000:])
-    outputs = predict(learner, images[2000:])
+    calibrate(network, images[2000:], labels[2000:])
+    outputs = predict(network, images[2000:])
     assert torch.equal(outputs.argmax(1), answers)
     right = (answers == labels[2000:]).float().mean().item()
     assert outputs.exp().amax(1).mean().item() == pytest.approx(right, abs=0.04)
-    limit = doubt_limit(learner, images[2000:])
-    doubts = entropy(predict(Views(learner), images[2000:]))
+    limit = doubt_limit(network, images[2000:])
+    doubts = entropy(predict(Views(network), images[2000:]))
     assert (doubts > limit).float().mean().item() == pytest.approx(1 - KEPT, abs=0.002)
 
 
@@ -246,13 +249,3 @@ def test_a_training_saves_itself_within_an_epoch(digits, monkeypatch):
     recipe = Recipe(epochs=1, batch_size=1000)
     list(train(MyNetwork(), *digits, recipe, save=lambda state: states.append(state["done"])))
     assert states == [1, 2, 3, 3]
-
-
-def test_classes_beside_are_answered_in_training_only():
-    network = WithOthers(MyNetwork(), others=3)
-    x = network_input(torch.zeros(2, 28, 28, dtype=torch.uint8))
-    network.train()
-    assert network(x).shape == (2, 13)
-    network.eval()
-    assert network(x).shape == (2, 10)
-    assert torch.equal(network(x).argmax(1), network.network(x).argmax(1))

@@ -6,11 +6,24 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from network.training import features, predict
+from network.model import network_input
+from network.training import Recipe, features, predict, random_affine, train
 from network.views import Views
 
-KEPT = 0.9985  # share of MNIST's digits that are not doubted
+KEPT = 0.997  # share of MNIST's digits that are not doubted: of other people's, 99 in 100
 SCALES = torch.linspace(0.5, 2, 151).tolist()
+EXPECTED = 0.05  # share of pictures that are no digit; there are more among the lessons
+HIDDEN = 128  # units of the layer that tells what is no digit
+RECIPE = Recipe(
+    epochs=4,
+    batch_size=512,
+    optimizer="adamw",
+    learning_rate=0.006,
+    weight_decay=1e-4,
+    augment=False,
+    curriculum=False,
+    average=False,
+)
 
 
 def entropy(log_probabilities):
@@ -21,14 +34,12 @@ def entropy(log_probabilities):
 class WithOthers(nn.Module):
     """A digit network that, while it learns, tells what is no digit apart as well.
 
-    Letters, scribbles and the like get classes of their own. In eval mode it answers with the
-    digits alone: the probability that it is none of them is shared out evenly, so that the answer
-    is as undecided as outlier exposure makes it (Hendrycks et al. 2019, "Deep Anomaly Detection
-    with Outlier Exposure"). Exposure itself leaves the features near zero for all that is no
-    digit, and so useless for letters.
+    Letters, scribbles and the like get classes of their own, so that its features stay of use for
+    other signs. Outlier exposure, which asks for undecided answers in their place, leaves the
+    features near zero for all that is no digit.
 
     Args:
-        network: a `MyNetwork`; it answers by itself as surely as ever.
+        network: a `MyNetwork`.
         others: how many classes more.
     """
 
@@ -37,69 +48,153 @@ class WithOthers(nn.Module):
         self.network = network
         self.others = nn.Linear(network.fc2.in_features, others)
 
-    def joint(self, features):
-        """Log-probabilities (B, classes + others) of what the network's `features` returned."""
+    def forward(self, x):
+        """Log-probabilities (B, classes + others) of images made by `network_input`."""
+        features = self.network.features(x)
         outputs = torch.cat([self.network.fc2(features), self.others(features)], dim=1)
         return F.log_softmax(outputs, dim=1)
 
+
+class Doubts(nn.Module):
+    """Two layers beside a digit network's last one, which give what is no digit classes of its own.
+
+    They see all that the network makes of an image (`insight`), and nothing of it changes.
+
+    Args:
+        inputs: how many numbers `insight` gives of an image.
+        classes: how many of these, the first ones, are the network's logits.
+        others: how many classes more.
+    """
+
+    def __init__(self, inputs, classes, others):
+        super().__init__()
+        self.classes = classes
+        self.layers = nn.Sequential(
+            nn.BatchNorm1d(inputs),
+            nn.Linear(inputs, HIDDEN),
+            nn.ReLU(),
+            nn.Dropout(0.2),
+            nn.Linear(HIDDEN, others),
+        )
+
+    def forward(self, insight):
+        """Log-probabilities (B, classes + others) of insight (B, inputs)."""
+        outputs = torch.cat([insight[:, : self.classes], self.layers(insight)], dim=1)
+        return F.log_softmax(outputs, dim=1)
+
+
+def insight(network, x):
+    """A network's logits, features and feature maps (B, 10 + 50 + 320) of x (B, 1, 28, 28)."""
+    maps = network.maps(x)
+    features = F.relu(network.fc1(maps))
+    return torch.cat([network.fc2(features), features, maps], dim=1)
+
+
+class Doubtful(nn.Module):
+    """Reads digits like its network, and is undecided before what looks like no digit.
+
+    The probability that an image is none is shared out evenly among the digits: so undecided
+    outlier exposure would make the answer (Hendrycks et al. 2019, "Deep Anomaly Detection with
+    Outlier Exposure").
+
+    Args:
+        network: a `MyNetwork`.
+        doubts: its `Doubts`.
+    """
+
+    def __init__(self, network, doubts):
+        super().__init__()
+        self.network, self.doubts = network, doubts
+
     def forward(self, x):
-        """Log-probabilities of images made by `network_input`: in eval mode (B, classes), while
-        training (B, classes + others)."""
-        joint = self.joint(self.network.features(x))
-        return joint if self.training else share_out(joint, self.network.fc2.out_features)
-
-
-def share_out(joint, classes):
-    """Log-probabilities (B, classes) of (B, classes + others): the others' shared out evenly."""
-    others = joint[:, classes:].logsumexp(1, keepdim=True)
-    return torch.logaddexp(joint[:, :classes], others - math.log(classes))
+        """Log-probabilities (B, classes) of images (B, 1, 28, 28) made by `network_input`."""
+        joint, classes = self.doubts(insight(self.network, x)), self.doubts.classes
+        others = joint[:, classes:].logsumexp(1, keepdim=True)
+        return torch.logaddexp(joint[:, :classes], others - math.log(classes))
 
 
 def with_doubts(network, facts):
     """A network to read with, which doubts what is no digit if its checkpoint can.
 
-    See `Views` and `WithOthers`; a network that learned no such doubts answers as it is.
-
     Args:
         network, facts: as `load_network` returns them.
+
+    Returns:
+        A module that answers like the network, and the entropy (nats) of its answer above which
+        an image is perhaps no digit: `Views` of a `Doubtful`, or the network itself and None.
     """
-    if "others" not in facts:
-        return network
-    learner = WithOthers(network, len(facts["others"]["bias"]))
-    learner.others.load_state_dict(facts["others"])
-    return Views(learner.to(network.fc1.weight.device)).eval()
+    if "doubts" not in facts:
+        return network, None
+    limit, weights = facts["doubts"]["limit"], facts["doubts"]["weights"]
+    doubts = Doubts(
+        len(weights["layers.0.bias"]), network.fc2.out_features, len(weights["layers.4.bias"])
+    )
+    doubts.load_state_dict(weights)
+    return Views(Doubtful(network, doubts.to(network.fc1.weight.device))).eval(), limit
 
 
 @torch.no_grad()
-def calibrate(learner, images, labels):
+def _insights(network, images):
+    """The `insight` of images (N, 28, 28): (N, 380), on the network's device."""
+    network.eval()
+    return torch.cat([insight(network, network_input(batch)) for batch in images.split(2000)])
+
+
+def learn_doubts(network, images, labels):
+    """Learns to tell what is no digit.
+
+    Args:
+        network: a `MyNetwork`; it stays as it is.
+        images: (N, 28, 28) uint8, digits and others, on the network's device.
+        labels: (N,) int64, there too: digits and, after them, classes of what is none.
+
+    Returns:
+        `Doubts`, in eval mode.
+    """
+    seen = torch.cat([_insights(network, images), _insights(network, random_affine(images))])
+    classes = network.fc2.out_features
+    doubts = Doubts(seen.shape[1], classes, labels.max().item() + 1 - classes).to(seen.device)
+    list(train(doubts, seen, labels.repeat(2), RECIPE, prepare=nn.Identity()))
+    share = (labels >= classes).float().mean().item()
+    with torch.no_grad():
+        doubts.layers[-1].bias += odds(EXPECTED) - odds(share)
+    return doubts
+
+
+def odds(share):
+    """The logarithm of the odds of a share, as logits are."""
+    return math.log(share / (1 - share))
+
+
+@torch.no_grad()
+def calibrate(network, images, labels):
     """Makes a network as sure of its answers as it is right, by a factor of its last layer.
 
     That is temperature scaling (Guo et al. 2017, "On Calibration of Modern Neural Networks"); no
     answer changes.
 
     Args:
-        learner: a `WithOthers`.
+        network: a `MyNetwork`.
         images: (N, 28, 28) uint8, such as it was not trained on.
         labels: (N,) int64.
     """
-    joint = learner.joint(features(learner.network, images))
-    classes = learner.network.fc2.out_features
+    logits = network.fc2(features(network, images))
 
     def loss(scale):
-        return F.nll_loss(share_out((scale * joint).log_softmax(1), classes), labels).item()
+        return F.cross_entropy(scale * logits, labels).item()
 
     scale = min(SCALES, key=loss)
-    for parameter in (*learner.network.fc2.parameters(), *learner.others.parameters()):
+    for parameter in network.fc2.parameters():
         parameter *= scale
 
 
-def doubt_limit(learner, images):
+def doubt_limit(reader, images):
     """The entropy in nats that the share `KEPT` of images of digits (N, 28, 28) stays below.
 
-    What is no digit is answered with more by a `WithOthers`, seen in `Views`. These take five times
+    What is no digit is answered with more by a `Doubtful`, seen in `Views`. These take five times
     as long, so that the tenth that is doubted most at one look is looked at again.
     """
-    doubts = entropy(predict(learner, images))
+    doubts = entropy(predict(reader, images))
     most = images[doubts.topk(math.ceil(len(images) / 10)).indices]
     beyond = max(1, round((1 - KEPT) * len(images)))
-    return entropy(predict(Views(learner), most)).topk(beyond).values[-1].item()
+    return entropy(predict(Views(reader), most)).topk(beyond).values[-1].item()

@@ -84,28 +84,32 @@ def _clouds(rng):
 OTHERS = {number: 0.25, scribble: 0.12, lines: 0.08, blot: 0.12, clouds: 0.06}
 # What draws each class, with its share.
 CLASSES = {partial(draw, name): 0.37 / len(CHARACTERS) for name in CHARACTERS} | OTHERS
+# The same classes, and behind them Greek letters.
+WITH_GREEK = {kind: 0.4 * share for kind, share in CLASSES.items()}
+WITH_GREEK |= {partial(draw, name): 0.6 / len(ALPHABET) for name in ALPHABET}
 
 
-def drawn(count, seed):
+def drawn(count, seed, classes=CLASSES):
     """Draws what is no digit.
 
     Args:
         count: how many images.
         seed: the same seed draws the same images.
+        classes: or `WITH_GREEK`.
 
     Returns:
-        images (count, 28, 28) uint8, white on black; their numbers in `CLASSES` (count,) int64.
+        images (count, 28, 28) uint8, white on black; their numbers in `classes` (count,) int64.
     """
-    numbers = np.random.default_rng(seed).choice(len(CLASSES), count, p=list(CLASSES.values()))
-    return draw_many(_draw_numbers, numbers, seed), numbers
+    numbers = np.random.default_rng(seed).choice(len(classes), count, p=list(classes.values()))
+    return draw_many(partial(_draw_numbers, list(classes)), numbers, seed), numbers
 
 
-def _draw_numbers(numbers, rng):
-    """Draws one image of each of these classes (N,): (N, 28, 28) uint8."""
+def _draw_numbers(classes, numbers, rng):
+    """Draws one image of each of these `classes` (N,): (N, 28, 28) uint8."""
     images = np.zeros((len(numbers), 28, 28), np.uint8)
     for image, number in zip(images, numbers, strict=True):
         while not image.any():
-            ink = list(CLASSES)[number](rng)
+            ink = classes[number](rng)
             with contextlib.suppress(photos.NoInk):  # clouds may be empty
                 image[:] = photos.fit(scanned(ink, rng)) if ink.any() else 0
     return images
