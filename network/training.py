@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from network.model import network_input
+from network.model import MyNetwork, network_input
 
 
 @dataclass(frozen=True)
@@ -250,11 +250,14 @@ def keep_freed_memory():
 
 
 @torch.no_grad()
-def features(network, images):
-    """What a network's last layer sees of images (N, 28, 28): (N, 50), on the network's device."""
+def features(network, images, seen=MyNetwork.features):
+    """What a network's last layer sees of images (N, 28, 28): (N, 50), on the network's device.
+
+    Or what else `seen` makes of the network and its input.
+    """
     network.eval()
     images = images.to(network.fc1.weight.device)
-    return torch.cat([network.features(network_input(batch)) for batch in images.split(2000)])
+    return torch.cat([seen(network, network_input(batch)) for batch in images.split(2000)])
 
 
 def curriculum(progress):
@@ -285,7 +288,7 @@ def make_schedule(optimizer, recipe, steps, done):
         optimizer,
         recipe.learning_rate,
         total_steps=steps,
-        pct_start=recipe.warm_up,
+        pct_start=recipe.warm_up + 1e-9,  # where it makes exactly one step, torch divides by 0
         cycle_momentum=False,
         last_epoch=done - 1,  # which means steps
     )

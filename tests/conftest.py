@@ -11,6 +11,10 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+# Tests run side by side (pytest -n auto): with more threads than cores, all wait for each other.
+# It has to be said before torch is imported, and goes for the programs that tests start, too.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import cv2
 import numpy as np
 import pytest

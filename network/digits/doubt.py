@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from network.model import network_input
 from network.training import Recipe, features, predict, random_affine, train
 from network.views import Views
 
@@ -133,13 +132,6 @@ def with_doubts(network, facts):
     return Views(Doubtful(network, doubts.to(network.fc1.weight.device))).eval(), limit
 
 
-@torch.no_grad()
-def _insights(network, images):
-    """The `insight` of images (N, 28, 28): (N, 380), on the network's device."""
-    network.eval()
-    return torch.cat([insight(network, network_input(batch)) for batch in images.split(2000)])
-
-
 def learn_doubts(network, images, labels):
     """Learns to tell what is no digit.
 
@@ -151,7 +143,8 @@ def learn_doubts(network, images, labels):
     Returns:
         `Doubts`, in eval mode.
     """
-    seen = torch.cat([_insights(network, images), _insights(network, random_affine(images))])
+    both = torch.cat([images, random_affine(images)])
+    seen = features(network, both, insight)  # (2 · N, 380)
     classes = network.fc2.out_features
     doubts = Doubts(seen.shape[1], classes, labels.max().item() + 1 - classes).to(seen.device)
     list(train(doubts, seen, labels.repeat(2), RECIPE, prepare=nn.Identity()))

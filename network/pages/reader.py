@@ -33,6 +33,7 @@ from network.training import predict
 GLANCE = 1000  # pixels, the longer side at which `count_at_a_glance` looks
 LARGE = 0.25  # of the picture's longer side: characters of that size have wide strokes
 LIKELY = 0.4  # below this probability a mark in a row of digits is perhaps no digit
+SURER = 1.2  # doubts of such a mark have to be greater than of a picture by itself, by this factor
 
 
 @dataclass
@@ -103,7 +104,7 @@ def read_dark_ink(picture, classify, turn, doubt_limit):
     answers = np.where(probability.max(1) < LIKELY, "?", probability.argmax(1).astype(str))
     doubt = answers == "?"
     if doubt_limit:
-        doubt |= -(probability * np.log(probability.clip(1e-9))).sum(1) > doubt_limit
+        doubt |= -(probability * np.log(probability.clip(1e-9))).sum(1) > SURER * doubt_limit
 
     turned_back = turn_boxes(boxes, pieces.ink.shape, (360 - turn) % 360)
     given = boxes_in_picture(turned_back, back, picture.shape[:2])
