@@ -288,7 +288,8 @@ def make_schedule(optimizer, recipe, steps, done):
         optimizer,
         recipe.learning_rate,
         total_steps=steps,
-        pct_start=recipe.warm_up + 1e-9,  # where it makes exactly one step, torch divides by 0
+        # Where the rate rises for exactly one step, torch divides by zero.
+        pct_start=recipe.warm_up if recipe.warm_up * steps != 1 else 2 / steps,
         cycle_momentum=False,
         last_epoch=done - 1,  # which means steps
     )
