@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from conftest import HOME
 
+from network.digits import nodigits
+
 
 @pytest.fixture
 def evaluate(script, small_mnist, tmp_path, quick_figures):
@@ -81,6 +83,23 @@ def test_a_folder(evaluate, pictures):
     assert done.returncode == 0
     assert len(re.findall(r"\.png: \d \(\d+\.\d%\), true \d$", done.stdout, re.M)) == 10
     assert re.search(r"^accuracy: 10/10 = ", done.stdout, re.M)
+
+
+def test_what_is_no_digit_is_marked(evaluate, tmp_path):
+    rng = np.random.default_rng(3)
+    for draw in (nodigits.number, nodigits.scribble):
+        (tmp_path / draw.__name__).mkdir()
+        for i in range(20):
+            picture = np.pad(255 - draw(rng), 10, constant_values=255)
+            cv2.imwrite(str(tmp_path / draw.__name__ / f"{i}.png"), picture)
+    letters = [HOME / "data" / "greek_test" / name for name in ("alpha", "beta", "gamma", "eta")]
+    done = evaluate("--no-labels", tmp_path / "number", tmp_path / "scribble", *letters)
+    assert done.returncode == 0, done.stderr
+    marked = re.findall(
+        r"(number|scribble|greek_test)\S*: \d \(.*perhaps no digit$", done.stdout, re.M
+    )
+    for kind, count in (("number", 20), ("scribble", 20), ("greek_test", 24)):
+        assert marked.count(kind) >= 0.75 * count, (kind, marked.count(kind))
 
 
 def test_without_a_label_there_is_no_accuracy(evaluate, pictures):
