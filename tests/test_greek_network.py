@@ -174,6 +174,13 @@ def test_whitening_evens_out_what_varies_within_letters():
     torch.testing.assert_close(spread.mean(0), expected, rtol=0.1, atol=0)
 
 
+def test_strokes_of_a_third_of_the_letters_are_broken():
+    torch.manual_seed(0)
+    lost = (learning.broken(torch.ones(1000, 28, 28)) == 0).sum((1, 2))
+    assert 600 < (lost == 0).sum() < 750  # a few lines lie beyond the frame
+    assert lost.max() < 28 * 3
+
+
 def test_distorted_letters_differ_and_stay_letters():
     torch.manual_seed(0)
     image = torch.zeros(28, 28, dtype=torch.uint8)

@@ -39,7 +39,7 @@ def distort(images, noise):
     """Letters as other hands, pens and cameras would have them.
 
     Turned, sheared, scaled and shifted (`random_affine`), their strokes up to a pixel thicker or
-    thinner, and noisy.
+    thinner, broken now and then, and noisy.
 
     Args:
         images: (N, 28, 28), 0 to 255, light on dark.
@@ -53,7 +53,20 @@ def distort(images, noise):
     change, strength = torch.rand(2, len(images), 1, 1, device=images.device)
     change = 1.6 * change - 0.8
     images = torch.where(change > 0, images.lerp(thick, change), images.lerp(thin, -change))
+    images = broken(images)
     return (images + 255 * noise * strength * torch.randn_like(images)).clamp(0, 255)
+
+
+def broken(images):
+    """Images (N, 28, 28), ink light on dark, with a line of paper across a third of them.
+
+    Pens that run dry and coarse scans break strokes.
+    """
+    turn, shift, chance = torch.rand(3, len(images), 1, 1, device=images.device)
+    middle = torch.arange(28, device=images.device) - 13.5
+    line = middle * (torch.pi * turn).cos() + middle[:, None] * (torch.pi * turn).sin()
+    apart = (line - 24 * (shift - 0.5)).abs() > 0.75  # pixels
+    return images * (apart | (chance < 2 / 3))
 
 
 def whiten(points, labels):
