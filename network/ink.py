@@ -67,7 +67,7 @@ def even_light(picture):
     Only where that parts ink and paper better: in a tight crop half is ink, and no light to fit.
     """
     h, w = picture.shape[:2]
-    bright = cv2.resize(picture.mean(2), (32, 32), interpolation=cv2.INTER_AREA).ravel()
+    bright = cv2.resize(picture, (32, 32), interpolation=cv2.INTER_AREA).reshape(1024, -1).mean(1)
     y, x = np.mgrid[-1:1:32j, -1:1:32j].reshape(2, -1)
     terms = np.stack([np.ones_like(x), x, y], 1)
     weight = np.ones_like(bright)
@@ -75,7 +75,8 @@ def even_light(picture):
         tilted = (terms * weight[:, None]).T
         plane = terms @ np.linalg.solve(tilted @ terms, tilted @ bright)
         weight = 1 / np.maximum(1, np.abs(bright - plane))
-    plane = np.clip(plane, *np.percentile(bright, (2, 98))) + 16  # black paper is not blown up
+    low, high = np.sort(bright)[[20, -21]]  # all but the outermost 2 per cent
+    plane = np.clip(plane, low, high) + 16  # black paper is not blown up
     if two_tones(bright) >= max(0.8, two_tones(bright / plane)):  # a slope alone has 0.75
         return picture / (bright.mean() + 16)
     return picture / cv2.resize(np.float32(plane.reshape(32, 32)), (w, h))[..., None]
@@ -99,9 +100,8 @@ def one_tone(picture):
     """
     if picture.shape[2] == 3:
         small = cv2.resize(picture, (64, 64), interpolation=cv2.INTER_AREA)
-        around = cv2.resize(cv2.blur(small, (17, 17)), picture.shape[1::-1])
-        change = (picture - around).reshape(-1, 3)
-        strength = (change**2).sum(1, keepdims=True)
+        change = (small - cv2.blur(small, (17, 17))).reshape(-1, 3)
+        strength = np.einsum("ij,ij->i", change, change)[:, None]
         _, axes = np.linalg.eigh((change * strength).T @ change)
         picture = picture @ axes[:, -1]
     else:
