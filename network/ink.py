@@ -15,6 +15,8 @@ SHRINK_TO = 360  # longest side, in pixels, at which ink is looked for
 ENLARGE_TO = 160  # the same of small pictures, enlarged by whole numbers
 THIN, WIDE = 0.25, 0.7  # of the picture's side: how wide strokes may be
 PREFER_WIDE = 1.4  # all of a fat stroke is more than its narrow parts
+# The terms of a plane, 1, x and y, at 32 × 32 places: (1024, 3).
+PLANE = np.stack([np.ones(1024), *np.mgrid[-1:1:32j, -1:1:32j][::-1].reshape(2, -1)], 1)
 NO_INK = "there is no ink in the picture; write with a darker pen or in better light"
 
 
@@ -68,12 +70,10 @@ def even_light(picture):
     """
     h, w = picture.shape[:2]
     bright = cv2.resize(picture, (32, 32), interpolation=cv2.INTER_AREA).reshape(1024, -1).mean(1)
-    y, x = np.mgrid[-1:1:32j, -1:1:32j].reshape(2, -1)
-    terms = np.stack([np.ones_like(x), x, y], 1)
     weight = np.ones_like(bright)
     for _ in range(8):  # reweighted to least absolute deviations, so that ink hardly counts
-        tilted = (terms * weight[:, None]).T
-        plane = terms @ np.linalg.solve(tilted @ terms, tilted @ bright)
+        tilted = PLANE.T * weight
+        plane = PLANE @ np.linalg.solve(tilted @ PLANE, tilted @ bright)
         weight = 1 / np.maximum(1, np.abs(bright - plane))
     low, high = np.sort(bright)[[20, -21]]  # all but the outermost 2 per cent
     plane = np.clip(plane, low, high) + 16  # black paper is not blown up

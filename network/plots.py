@@ -59,7 +59,7 @@ def save(figure, path):
         Problem: the file cannot be written.
     """
     with whole_file(path) as file:
-        figure.savefig(file, format="png", dpi=130, pil_kwargs={"optimize": True})
+        figure.savefig(file, format="png", dpi=130)
 
 
 def save_all(figures, folder, suffix=""):
