@@ -73,7 +73,7 @@ def main(options):
     network = MyNetwork().to(device)
     lessons, learner = training, network
     if dataset == "MNIST" and with_drawn:  # and what is no digit, in classes of its own
-        lessons = additions.with_drawn(training, options.seed).to(device)
+        lessons = additions.with_drawn(training, options.seed)
         learner = WithOthers(network, len(nodigits.CLASSES)).to(device)
     print(network)  # 1.B
     print(f"{parameter_count(network):,} parameters\n", flush=True)

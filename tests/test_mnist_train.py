@@ -14,6 +14,7 @@ from conftest import error_line, started
 from test_model import PRINTED
 
 from network import pen, training
+from network.datasets import Labelled
 from network.digits import additions
 from network.model import MyNetwork, save_network
 from network.weights import load_network
@@ -80,6 +81,15 @@ def test_the_default_learns_drawn_digits_as_well(train, tmp_path, monkeypatch):
     assert "drawn by" not in done.stdout
     facts = load_network(tmp_path / "models" / "mnist_network.pth")[1]
     assert facts["dataset"] == "MNIST" and "doubts" not in facts
+
+
+def test_drawn_digits_join_others_on_any_device(monkeypatch):
+    monkeypatch.setattr(additions, "DRAWN_DIGITS", 5)
+    monkeypatch.setattr(additions, "DRAWN_OTHERS", 5)
+    training = Labelled("MNIST", torch.zeros(4, 28, 28).byte(), torch.zeros(4).long()).to("meta")
+    lessons = additions.with_drawn(training, 0)
+    assert len(lessons.images) == len(lessons.labels) == 14
+    assert lessons.images.device.type == lessons.labels.device.type == "meta"
 
 
 def test_a_seed_repeats_a_run(train, tmp_path):

@@ -27,12 +27,13 @@ def with_drawn(training, seed):
         A `Labelled`: first the images given, then drawn digits, at the end what is none, with
         labels from 10 on, in the order of `nodigits.CLASSES`.
     """
-    images, labels = pen.drawn_digits(DRAWN_DIGITS, seed, SWING)
-    others, kinds = nodigits.drawn(DRAWN_OTHERS, seed)
+    new = *pen.drawn_digits(DRAWN_DIGITS, seed, SWING), *nodigits.drawn(DRAWN_OTHERS, seed)
+    device = training.labels.device
+    images, labels, others, kinds = (torch.from_numpy(array).to(device) for array in new)
     return Labelled(
         f"{training.dataset} and drawn digits",
-        torch.cat([training.images, torch.from_numpy(images), torch.from_numpy(others)]),
-        torch.cat([training.labels, torch.from_numpy(labels), 10 + torch.from_numpy(kinds)]),
+        torch.cat([training.images, images, others]),
+        torch.cat([training.labels, labels, 10 + kinds]),
     )
 
 
