@@ -59,8 +59,8 @@ def main(options):
     network, facts = load_network(cli.weights_path(options), device)
     names = class_names(network, facts)
     clothes = names == datasets.CLASS_NAMES["FashionMNIST"]
-    find = datasets.find_fashion_or_digits if clothes else datasets.find_digits
-    dataset = find(options.dataset, options.data_dir)
+    first = "FashionMNIST" if clothes else "MNIST"
+    dataset = datasets.find_dataset(options.dataset, options.data_dir, first)
     drawn = "drawn" if dataset == "drawn digits" else None
     # The names of figures say if the network or the digits are not those that ship.
     options.suffix = cli.suffix(options.weights, drawn)

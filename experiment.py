@@ -99,7 +99,7 @@ def main(options):
     from network.experiment import figures
 
     require_writable(options.models_dir, options.figures_dir)
-    dataset = datasets.find_fashion_or_digits(options.dataset, options.data_dir)
+    dataset = datasets.find_dataset(options.dataset, options.data_dir, "FashionMNIST")
     training = datasets.load(dataset, options.data_dir, train=True)
     test = datasets.load(dataset, options.data_dir, train=False)
     data = split(training, test, options.train_size)

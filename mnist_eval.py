@@ -96,9 +96,9 @@ def main(options):
 def run_test_set(network, names, device, options):
     """1.E: tests on all test images; returns the paths of the plots."""
     if names == DIGITS:
-        dataset = datasets.find_digits(options.dataset, options.data_dir)
+        dataset = datasets.find_dataset(options.dataset, options.data_dir)
     elif names == datasets.CLASS_NAMES["FashionMNIST"] and options.dataset == "auto":
-        dataset = datasets.find_fashion_or_digits("fashion", options.data_dir)
+        dataset = datasets.find_dataset("fashion", options.data_dir)
     else:
         raise Problem(
             f"{cli.weights_path(options)} tells {', '.join(names)} apart, and there is no test set "

@@ -63,7 +63,7 @@ def main(options):
     options.recipe = chosen_recipe(options)
     device = cli.choose_device(options.device)
     require_writable(options.models_dir, options.figures_dir)
-    dataset = datasets.find_digits(options.dataset, options.data_dir)
+    dataset = datasets.find_dataset(options.dataset, options.data_dir)
     training = datasets.load(dataset, options.data_dir, train=True).to(device)
     test = datasets.load(dataset, options.data_dir, train=False).to(device)
 

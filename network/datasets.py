@@ -58,48 +58,38 @@ class Labelled:
         return Labelled(self.dataset, self.images.to(device), self.labels.to(device))
 
 
-def find_digits(choice, data_dir):
-    """The digit data set to use, "MNIST" or "drawn digits", its files put in place where need be.
+def find_dataset(choice, data_dir, first="MNIST"):
+    """The data set to use, a name that `load` takes, its files put in place where need be.
 
     Args:
-        choice: "mnist" (from disk, else downloaded), "drawn", or "auto" (MNIST, else drawn).
-        data_dir: the folder that has, or gets, `MNIST/raw`.
+        choice: "mnist" or "fashion" (from disk, else downloaded), "drawn", or "auto": `first`, else
+            MNIST, else drawn digits, saying so.
+        data_dir: the folder that has, or gets, `MNIST/raw` or `FashionMNIST/raw`.
+        first: "MNIST" or "FashionMNIST".
 
     Raises:
-        Problem: "mnist" is neither on disk nor to be had.
+        Problem: "mnist" or "fashion" is neither on disk nor to be had.
     """
     if choice == "drawn":
         return "drawn digits"
-    try:
-        find_or_download("MNIST", data_dir)
-    except Problem as problem:
-        if choice == "mnist":
-            raise
-        notice(
-            f"NOTICE: {problem}\nNOTICE: going on with DRAWN digits, made by network/pen.py. They "
-            "are no MNIST: accuracies below are not comparable with it."
-        )
-        return "drawn digits"
-    return "MNIST"
-
-
-def find_fashion_or_digits(choice, data_dir):
-    """As `find_digits`, where clothes will do as well.
-
-    "fashion" and, if it is to be had, "auto" mean "FashionMNIST", in `FashionMNIST/raw`.
-    """
-    if choice not in ("fashion", "auto"):
-        return find_digits(choice, data_dir)
-    try:
-        find_or_download("FashionMNIST", data_dir)
-    except Problem as problem:
-        if choice == "fashion":
-            raise
-        notice(f"NOTICE: {problem}")
-        name = find_digits("auto", data_dir)
-        notice(f"NOTICE: going on with {name} in its place")
-        return name
-    return "FashionMNIST"
+    if choice != "auto":
+        dataset = "MNIST" if choice == "mnist" else "FashionMNIST"
+        find_or_download(dataset, data_dir)
+        return dataset
+    for dataset in dict.fromkeys([first, "MNIST"]):  # each once
+        try:
+            find_or_download(dataset, data_dir)
+        except Problem as problem:
+            notice(f"NOTICE: {problem}")
+            continue
+        if dataset != first:
+            notice(f"NOTICE: going on with {dataset} in its place")
+        return dataset
+    notice(
+        "NOTICE: going on with DRAWN digits, made by network/pen.py. They are no MNIST: accuracies "
+        "below are not comparable with it."
+    )
+    return "drawn digits"
 
 
 def find_or_download(dataset, data_dir):

@@ -474,7 +474,7 @@ def test_digits_with_a_torchvision_that_does_not_fit_torch(tmp_path, monkeypatch
 
     monkeypatch.setitem(sys.modules, "torchvision", Unfit())
     with pytest.raises(Problem, match=r"nms does not exist.*from one place"):
-        datasets.find_digits("mnist", tmp_path)
+        datasets.find_dataset("mnist", tmp_path)
 
 
 def test_two_runs_at_once_in_one_folder(place):
@@ -518,7 +518,7 @@ def test_names_that_are_no_text(script, place, quick_runs):
 def test_what_the_system_refuses(script, place, monkeypatch):
     """Where nothing better is said of it, it is one line all the same."""
     refused = PermissionError(errno.EACCES, "Permission denied", "some/file")
-    monkeypatch.setattr(datasets, "find_digits", lambda *_: (_ for _ in ()).throw(refused))
+    monkeypatch.setattr(datasets, "find_dataset", lambda *_: (_ for _ in ()).throw(refused))
     before = contents(place)
     done = script("mnist_train.py", *usual("mnist_train.py"))
     assert_one_line(done, "mnist_train.py", 2, "some/file: Permission")

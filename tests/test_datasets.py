@@ -71,7 +71,7 @@ def test_a_broken_packed_file(small_mnist, raw):
 def test_a_missing_file(small_mnist, raw, offline):
     (raw / TEST_LABELS).unlink()
     with pytest.raises(Problem, match=f"--data-dir .*lacks {TEST_LABELS}"):
-        datasets.find_digits("mnist", small_mnist)
+        datasets.find_dataset("mnist", small_mnist)
 
 
 def test_drawn_digits_need_no_files():
@@ -95,7 +95,7 @@ def test_a_download_that_fails(tmp_path, network, request, capsys):
     request.getfixturevalue(network)
     patience = socket.getdefaulttimeout()
     with pytest.raises(Problem) as caught:
-        datasets.find_digits("mnist", tmp_path / "data")
+        datasets.find_dataset("mnist", tmp_path / "data")
     text = str(caught.value)
     assert "could not be downloaded" in text and "--data-dir" in text and "\n" not in text
     assert list((tmp_path / "data").rglob("*")) == []  # nothing half done
@@ -104,22 +104,22 @@ def test_a_download_that_fails(tmp_path, network, request, capsys):
 
 
 def test_auto_goes_on_with_drawn_digits_and_says_so_loudly(tmp_path, offline, capsys):
-    assert datasets.find_digits("auto", tmp_path) == "drawn digits"
+    assert datasets.find_dataset("auto", tmp_path) == "drawn digits"
     assert "DRAWN" in capsys.readouterr().err
-    assert datasets.find_digits("drawn", tmp_path) == "drawn digits"
+    assert datasets.find_dataset("drawn", tmp_path) == "drawn digits"
 
 
 def test_auto_takes_mnist_where_it_is(small_mnist, offline):
-    assert datasets.find_digits("auto", small_mnist) == "MNIST"
+    assert datasets.find_dataset("auto", small_mnist) == "MNIST"
 
 
 def test_a_broken_file_is_never_passed_over_for_drawn_digits(small_mnist, raw, offline):
     (raw / TRAIN_IMAGES).write_bytes(b"broken")
-    assert datasets.find_digits("auto", small_mnist) == "MNIST"
+    assert datasets.find_dataset("auto", small_mnist) == "MNIST"
     assert "no idx file" in problem(small_mnist)
 
 
 def test_a_data_folder_that_cannot_be_made(tmp_path, offline):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(Problem, match="could not be downloaded"):
-        datasets.find_digits("mnist", tmp_path / "file" / "data")
+        datasets.find_dataset("mnist", tmp_path / "file" / "data")

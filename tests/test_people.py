@@ -402,7 +402,7 @@ def test_data_in_all_forms(small_mnist, tmp_path, form, offline):
     data = tmp_path / "theirs"
     data.mkdir()
     LAID[form](data, small_mnist / "MNIST" / "raw")
-    assert datasets.find_digits("mnist", data) == "MNIST"
+    assert datasets.find_dataset("mnist", data) == "MNIST"
     for train in (True, False):
         found, wanted = (datasets.load("MNIST", place, train) for place in (data, small_mnist))
         if form == "pictures":  # these have no order
