@@ -26,17 +26,13 @@ CLASS_NAMES = {
     "MNIST and drawn digits": pen.DIGITS,
     "FashionMNIST": tuple(CLOTHES.split(", ")),
 }
-# Where torchvision puts the files of a data set, and their names.
+BATCHES = (*(f"data_batch_{n}" for n in range(1, 6)), "test_batch", "batches.meta")
+# Where torchvision puts the files of a data set, their names, megabytes of the download.
 PLACES = {
-    "MNIST": (Path("MNIST", "raw"), mnist.FILES),
-    "FashionMNIST": (Path("FashionMNIST", "raw"), mnist.FILES),
-    "CIFAR10": (
-        Path("cifar-10-batches-py"),
-        (*(f"data_batch_{n}" for n in range(1, 6)), "test_batch", "batches.meta"),
-    ),
+    "MNIST": (Path("MNIST", "raw"), mnist.FILES, 12),
+    "FashionMNIST": (Path("FashionMNIST", "raw"), mnist.FILES, 31),
+    "CIFAR10": (Path("cifar-10-batches-py"), BATCHES, 170),
 }
-# What a download takes, in megabytes.
-SIZES = {"MNIST": 12, "FashionMNIST": 31, "CIFAR10": 170}
 TIMEOUT = 20  # seconds without an answer after which a connection is given up
 
 
@@ -100,16 +96,16 @@ def find_or_download(dataset, data_dir):
     Raises:
         Problem: they are not there and can not be downloaded.
     """
-    place, names = PLACES[dataset]
+    place, names, megabytes = PLACES[dataset]
     folder = Path(data_dir) / place
-    looked = folder
-    if dataset == "CIFAR10":
-        if all(map(os.path.isfile, (folder / name for name in names))):
-            return
-    elif mnist.find(dataset, data_dir):
+    looked, there = folder, ""
+    if all(map(os.path.isfile, (folder / name for name in names))):
         return
-    else:
+    if dataset != "CIFAR10":  # which people have in other forms, too
+        if mnist.find(dataset, data_dir):
+            return
         looked = ", ".join(map(str, mnist.places(dataset, data_dir)))
+        there = mnist.what_else_is_there(dataset, data_dir)
     try:
         from torchvision import datasets  # slow, and needed for nothing else here
     except (ImportError, OSError, RuntimeError) as error:
@@ -117,10 +113,9 @@ def find_or_download(dataset, data_dir):
             f"{dataset} is not in {looked}, and torchvision, to download it, does not load "
             f"({error}); install torch and torchvision from one place, see README.md"
         ) from None
-    notice(f"downloading {dataset}, {SIZES[dataset]} MB, to {folder} …")
+    notice(f"downloading {dataset}, {megabytes} MB, to {folder} …")
     otherwise = f"put {', '.join(names)} there, or name their folder with --data-dir"
-    if dataset != "CIFAR10" and (there := mnist.what_else_is_there(dataset, data_dir)):
-        otherwise += f" ({there})"
+    otherwise += f" ({there})" if there else ""
     with downloading(f"{dataset} is", looked, otherwise):
         Path(data_dir).mkdir(parents=True, exist_ok=True)
         with (
