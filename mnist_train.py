@@ -104,7 +104,7 @@ def draw_examples(test):
     """1.A: the first six test images and their labels."""
     captions = [test.class_names[label] for label in test.labels[:6]]
     title = f"The first six test images of {test.dataset}"
-    return {"1a_examples": plots.image_grid(test.images[:6].cpu(), captions, 3, title)}
+    return {"1a_examples": figures.image_grid(test.images[:6].cpu(), captions, 3, title)}
 
 
 def draw_network(network, test):

@@ -95,16 +95,6 @@ def show(axis, image, title="", colour=INK):
     axis.set_title(title, color=colour)
 
 
-def image_grid(images, captions, columns, title):
-    """Images, each (28, 28) of grey values 0 to 255, row by row, with a caption above each."""
-    lines = max((caption.count("\n") + 1 for caption in captions), default=1)
-    rows = max(1, math.ceil(len(images) / columns))
-    figure, axes = panels(rows, columns, title, height=1.6 + 0.25 * lines)
-    for axis, image, caption in zip(axes, images, captions, strict=False):
-        show(axis, image, caption)
-    return figure
-
-
 def guesses(probabilities, names, truth=None):
     """The answer of `probabilities` (classes,), and the next best where it is not sure; or, where
     it is misread, the label `truth`."""

@@ -65,7 +65,7 @@ def curves(count):
 @pytest.mark.parametrize("columns", [3, 6])
 def test_image_grid(columns):
     captions = ["7 (100.0%)", "4 (51.0%)\nor 9 (48.9%)", "9 read as 4\n99% sure"] * 8
-    figure = plots.image_grid(GREY, captions, columns, "The first images of drawn digits")
+    figure = figures.image_grid(GREY, captions, columns, "The first images of drawn digits")
     assert_readable(figure)
     images = [axis.get_images()[0].get_array() for axis in figure.axes if axis.get_images()]
     assert len(images) == 24
@@ -74,7 +74,7 @@ def test_image_grid(columns):
 
 
 def test_a_grid_of_no_images():
-    figure = plots.image_grid([], [], 6, "0 mistakes in 10,000 test images of MNIST")
+    figure = figures.image_grid([], [], 6, "0 mistakes in 10,000 test images of MNIST")
     assert_readable(figure)
 
 
@@ -167,4 +167,4 @@ def test_save_writes_a_png_and_makes_the_folder(tmp_path):
     assert width > 1000 and height > 600
     assert path.stat().st_size < 200_000
     with pytest.raises(Problem, match="cannot write"):
-        plots.save(plots.image_grid([], [], 1, ""), path / "below a file.png")
+        plots.save(figures.image_grid([], [], 1, ""), path / "below a file.png")

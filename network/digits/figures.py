@@ -217,6 +217,16 @@ def loss_curves(batch_losses, batch_size, images, tests, title):
     return figure
 
 
+def image_grid(images, captions, columns, title):
+    """Images, each (28, 28) of grey values 0 to 255, row by row, with a caption above each."""
+    lines = max((caption.count("\n") + 1 for caption in captions), default=1)
+    rows = max(1, math.ceil(len(images) / columns))
+    figure, axes = plots.panels(rows, columns, title, height=1.6 + 0.25 * lines)
+    for axis, image, caption in zip(axes, images, captions, strict=False):
+        plots.show(axis, image, caption)
+    return figure
+
+
 def test_results(probabilities, test):
     """The figures of a test: the first nine images, the confusion matrix, the worst mistakes.
 
@@ -234,14 +244,14 @@ def test_results(probabilities, test):
     counts = count_answers(test.labels, answers, len(names))
     total = f"{len(mistakes)} mistakes in {len(answers):,} test images of {test.dataset}"
     return {
-        "1e_predictions": plots.image_grid(
+        "1e_predictions": image_grid(
             test.images[:9],
             [plots.guesses(row, names) for row in probabilities[:9]],
             3,
             f"The first nine test images of {test.dataset} as the network reads them",
         ),
         "1e_confusion": plots.confusion(counts, names, total),
-        "1e_mistakes": plots.image_grid(
+        "1e_mistakes": image_grid(
             test.images[worst],
             [
                 f"{names[label]} read as {names[row.argmax()]}\n{row.max():.0%} sure"
