@@ -54,7 +54,6 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network.training import REPORT, Recipe, evaluate, measures, train
     from network.weights import load_network, set_aside_better
 
-RECIPES = {"default": Recipe(), "report": REPORT}
 CHECKED = 10_000  # training images whose accuracy is measured after each epoch
 
 
@@ -80,21 +79,18 @@ def main(options):
     history = learn(network, learner, training, lessons, test, options)  # 1.C
     doubts = settle_doubts(network, training, lessons, options) if learner is not network else {}
     drawn = draw_curves(history, lessons, options)
-    accuracy = print_accuracies(network, training, test)
+    print_accuracies(network, training, test)
     drawn |= draw_network(network, test)  # 1.B, now that there is something to see
     written += plots.save_all(drawn, options.figures_dir, suffix)
-    written.append(save(network, lessons, history, accuracy, doubts, options))  # 1.D
+    written.append(save(network, lessons, history, doubts, options))  # 1.D
     cli.print_files(written)
 
 
 def chosen_recipe(options):
     """The recipe that was named, with the changes that the options make."""
-    changes = {
-        field.name: getattr(options, field.name)
-        for field in dataclasses.fields(Recipe)
-        if hasattr(options, field.name)
-    }
-    recipe = RECIPES[options.recipe]
+    fields = {field.name for field in dataclasses.fields(Recipe)}
+    changes = {name: value for name, value in vars(options).items() if name in fields}
+    recipe = REPORT if options.recipe == "report" else Recipe()
     if recipe != REPORT or changes.get("optimizer", "sgd") != "sgd":
         changes = {"learning_rate": None, **changes}  # the new recipe's own, unless given
     return dataclasses.replace(recipe, **changes)
@@ -228,7 +224,7 @@ def draw_curves(history, training, options):
 
 
 def print_accuracies(network, training, test):
-    """Is there overfitting? Prints both accuracies and what lies between; returns the test's."""
+    """Is there overfitting? Prints both accuracies and what lies between."""
     accuracies = []
     for part, name in ((training, "training"), (test, "test")):
         _, accuracy = evaluate(network, part.images, part.labels)
@@ -243,14 +239,13 @@ def print_accuracies(network, training, test):
         f"gap: {100 * gap:+.2f} percentage points, {verdict} (the test set's size alone makes "
         f"±{100 * chance:.2f}); both in eval mode, images not augmented"
     )
-    return accuracies[1]
 
 
-def save(network, training, history, accuracy, doubts, options):
+def save(network, training, history, doubts, options):
     """1.D: saves the network and returns its path; weights that tested better are not lost."""
     path = weights_path(training.dataset, options)
-    known = facts(training, history, options) | {"test_accuracy": accuracy}
-    cli.notice(set_aside_better(path, accuracy, known["dataset"]))
+    known = facts(training, history, options)
+    cli.notice(set_aside_better(path, known["test_accuracy"], training.dataset))
     save_network(path, network, **known, **doubts)
     weights_path(training.dataset, options, "_unfinished").unlink(missing_ok=True)
     return path
