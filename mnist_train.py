@@ -197,12 +197,8 @@ def settle_doubts(network, training, lessons, options):
     These are the weights that tell what is no digit, and the entropy above which an answer is
     perhaps none.
     """
-    drawn = additions.more_drawn(options.seed).to(training.images.device)
-    calibrate(
-        network,
-        torch.cat([training.images[-CHECKED:], drawn.images]),
-        torch.cat([training.labels[-CHECKED:], drawn.labels]),
-    )
+    some = additions.to_calibrate(training, options.seed)
+    calibrate(network, some.images, some.labels)
     lessons = additions.to_doubt(lessons, options.seed)
     doubts = learn_doubts(network, lessons.images, lessons.labels)
     limit = doubt_limit(Doubtful(network, doubts), training.images)
