@@ -143,26 +143,27 @@ def set_aside_better(path, accuracy, dataset):
     if not path.is_file():
         return None
     before, learned = _tested(path)
-    aside = name_beside(path)
-    reason = "they do not say how well they tested"
-    if before is not None and learned not in (None, dataset):
+    were, aside = f"the weights that were in {path}", name_beside(path)
+    if before is None:
+        reason = "they do not say how well they tested"
+    elif learned not in (None, dataset):
         reason = f"they learned {learned}"
-    elif before is not None:
-        if before <= accuracy:
-            return None
+    elif before <= accuracy:
+        return None
+    else:
         reason = f"they tested better ({before:.2%}, now {accuracy:.2%})"
         aside = path.with_stem(f"{path.stem}_best")
         best, _ = _tested(aside)
         if best is not None and best >= before:
             return (
-                f"the weights that were in {path} tested better ({before:.2%}, now "
-                f"{accuracy:.2%}); the best so far ({best:.2%}) are in {aside.name}"
+                f"{were} are replaced, although {reason}; the best so far ({best:.2%}) are in "
+                f"{aside.name}"
             )
     # Read before it is written: were this another run's by then, that run has taken the name.
     content = path.read_bytes()
     with whole_file(aside) as file:
         file.write(content)
-    return f"the weights that were in {path} are kept as {aside.name}: {reason}"
+    return f"{were} are kept as {aside.name}: {reason}"
 
 
 def _tested(path):
