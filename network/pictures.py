@@ -4,6 +4,7 @@ paths = image_files(["my_digits"])  # a folder, or any number of files
 picture = read_image(paths[0])      # (H, W, 3) uint8 RGB
 """
 
+import math
 import os
 import warnings
 from pathlib import Path
@@ -20,10 +21,10 @@ KINDS = "avif bmp gif heic heif ico jfif jp2 jpe jpeg jpg pbm pgm png ppm tif ti
 SUFFIXES = {f".{kind}" for kind in KINDS.split()}
 NOT_THEIRS = {"__macosx", "thumbs.db", "desktop.ini", "readings.tsv"}  # what systems leave, truth
 MAX_PIXELS = 200_000_000  # the largest phone cameras' pictures
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses what has more than twice as many
 LARGE = 8_000_000  # pixels; transparent pictures, which take more memory, are shrunk to it
 # Brands of the container that iPhones write (ISO/IEC 23008-12); AVIF's is another.
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 
 def image_files(paths):
@@ -85,15 +86,15 @@ def read_image(path):
         _learn_heic(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about sizes, which are looked at below
+            warnings.simplefilter("ignore")  # about sizes
             with Image.open(path) as image:
-                return _as_rgb(image, path)
+                return _as_rgb(image)
     except UnidentifiedImageError:
         pass
     except Image.DecompressionBombError:
-        raise Problem(f"{path} is too large; scale it down") from None
-    except Problem:
-        raise
+        raise Problem(
+            f"{path} has more than {MAX_PIXELS / 1e6:.0f} million pixels; scale it down"
+        ) from None
     # Damaged bytes make decoders raise almost anything, and all of it means the same to the user.
     except Exception as error:
         if "truncated" in str(error).lower():
@@ -112,11 +113,8 @@ def _learn_heic(path):
     register_heif_opener()
 
 
-def _as_rgb(image, path):
+def _as_rgb(image):
     """An open Pillow image as (H, W, 3) uint8 RGB."""
-    pixels = image.width * image.height
-    if pixels > MAX_PIXELS:
-        raise Problem(f"{path} has {pixels / 1e6:.0f} million pixels; scale it down")
     # What is drawn before the viewer's eyes, or fades in, is whole in the last frame.
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format in ("GIF", "PNG", "WEBP"):
@@ -128,9 +126,8 @@ def _as_rgb(image, path):
         return np.repeat(grey[..., None], 3, axis=2)
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        if pixels > LARGE:
-            image = image.reduce(int(np.ceil((pixels / LARGE) ** 0.5)))
-        return composite(np.asarray(image))
+        factor = math.ceil((image.width * image.height / LARGE) ** 0.5)
+        return composite(np.asarray(image.reduce(factor)))
     return np.array(image.convert("RGB"))
 
 
