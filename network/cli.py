@@ -1,16 +1,7 @@
 """What every program does on the command line: options, errors in one line, exit status.
 
-A program reads its options before it imports what takes seconds, so that --help is there at once:
-
-    if __name__ == "__main__":
-        options = parse_options()
-
-    with cli.loading():
-        import torch
-        …
-
-    if __name__ == "__main__":
-        cli.run(main, options)
+A program reads its options before it imports, in `loading`, what takes seconds: so --help is there
+at once. Then it calls `run`.
 """
 
 import argparse
@@ -55,7 +46,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(description=description, formatter_class=HelpFormatter, allow_abbrev=False)
 
     def add_shared(self, *names):
-        """Adds those of the options in `SHARED` that are named."""
+        """Adds options of `SHARED`."""
         for name in names:
             kind, default, purpose = SHARED[name]
             self.add_argument(f"--{name}", type=kind, default=default, help=purpose)
@@ -162,13 +153,10 @@ def weights_path(options):
 
 
 def suffix(*inputs):
-    """What names of files get to say that they are of a user's own input, as "_my_photos".
+    """What names of files get to say that they are of a user's own input, as "_my_photos": so they
+    never take the place of those that ship.
 
-    So they never take the place of those that ship.
-
-    Args:
-        inputs: paths or names of what was taken in place of what ships; None for what was not, and
-            the weights that ship count as none.
+    `inputs` are paths or names; None, and the weights that ship, are no input of the user's.
     """
     own = [Path(i).resolve() for i in inputs if i is not None]
     own = [path for path in own if path != (HOME / "models" / "mnist_network.pth").resolve()]

@@ -156,7 +156,7 @@ def load(dataset, data_dir, train, count=None):
     Args:
         dataset: "MNIST", "FashionMNIST" or "drawn digits" (60,000 to train, 10,000 to test, the
             same at every call).
-        data_dir: where `find_or_download` put the files.
+        data_dir: where `find_dataset` put the files.
         train: whether the training part is wanted.
         count: how many images are enough, from the first on; all when left out.
 

@@ -8,10 +8,8 @@ from pathlib import Path
 
 
 class Problem(Exception):
-    """Something the user can mend; its text is one line: what, where, and what to do.
-
-    The programs print it without a traceback and end with its exit status (see `cli.py`).
-    """
+    """Something the user can mend; its text is one line: what, where, and what to do. A program
+    prints it without a traceback and ends with its exit status (see `cli.py`)."""
 
     status = 2
 

@@ -129,10 +129,6 @@ def read_idx(path, item_shape):
     The format: two zero bytes, 8 for unsigned bytes, the number of dimensions, each dimension as
     a big-endian 32-bit number, the data (http://yann.lecun.com/exdb/mnist/).
 
-    Args:
-        path: the file.
-        item_shape: the dimensions that must follow the first, (28, 28) for images.
-
     Returns:
         (N, *item_shape) uint8, N at least 1.
 

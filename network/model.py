@@ -100,12 +100,8 @@ def parameter_count(network):
 def save_network(path, network, **facts):
     """Writes a checkpoint: the weights, the sizes that fit them, and what is known of them.
 
-    Args:
-        path: the file, made anew or replaced whole.
-        network: a `MyNetwork` on any device.
-        facts: whatever says how the weights came about (class names, data set, seed, training
-            history, …); numbers, texts, lists and dicts only, so that it can be read back
-            without running anything.
+    The `facts` (class names, data set, seed, training history, …) are numbers, texts, lists and
+    dicts only, so that they can be read back without running anything.
 
     Raises:
         Problem: the file cannot be written.

@@ -217,15 +217,9 @@ def photograph(ink, rng):
 
 
 def drawn_digits(count, seed, swing=1.0):
-    """Draws a training set like MNIST's, every class as often as the others.
-
-    Args:
-        count: how many images.
-        seed: the same seed draws the same images.
-        swing: see `Hand.any`.
-
-    Returns:
-        images (count, 28, 28) uint8, white on black; labels (count,) int64.
+    """Draws a training set like MNIST's, every class as often as the others, the same by the same
+    seed: images (count, 28, 28) uint8, white on black, and labels (count,) int64; `swing` as in
+    `Hand.any`.
     """
     labels = np.random.default_rng(seed).permutation(np.arange(count) % 10)
     return draw_many(partial(_digits, swing), labels, seed), labels

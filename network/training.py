@@ -76,13 +76,9 @@ class Epoch:
 def random_affine(images, strength=1.0):
     """Turns, scales, shears and shifts every image of a batch by its own random amount.
 
-    Args:
-        images: (B, 28, 28) uint8 or float on a dark background of 0.
-        strength: 1 for up to 0.2 radians, 12 % of the size, a slant of 0.2 and 6 % of the width
-            and height, either way; less or more for that share of it.
-
-    Returns:
-        (B, 28, 28) float32 of the same range, bilinear, background 0.
+    (B, 28, 28) uint8 or float on a background of 0 become float32 of the same range, bilinear.
+    At a `strength` of 1 it is up to 0.2 radians, 12 % of the size, a slant of 0.2 and 6 % of the
+    width and height, either way; else that share of it.
     """
     device = images.device
 
