@@ -145,13 +145,16 @@ def train(
     batches = math.ceil(len(images) / recipe.batch_size)  # in an epoch
     steps = recipe.epochs * batches
     parts = {"network": network, "learner": learner, "optimizer": optimizer}
+    # Of random numbers; a training may go on with a device that has one more, or one less.
+    sources = [torch] if device.type == "cpu" else [torch, getattr(torch, device.type)]
     done, order, losses, correct = 0, None, None, None
     if saved:
         for name, part in parts.items():
             part.load_state_dict(saved[name])
         done = saved["done"]
-        set_random_state(saved["random"], device)
-    random = random_state(device)  # as it was when `done` steps were done
+        for source, known in zip(sources, saved["random"], strict=False):
+            source.set_rng_state(known)
+    random = [source.get_rng_state() for source in sources]  # when `done` steps were done
     schedule = make_schedule(optimizer, recipe, steps, done)
 
     def state():
@@ -209,7 +212,7 @@ def train(
                     share = correct.item() / ((step + 1) * recipe.batch_size)
                     bar.set_postfix_str(f"loss {losses[step]:.3f}, accuracy {share:.1%}", False)
                 if save:
-                    random = random_state(device)
+                    random = [source.get_rng_state() for source in sources]
                     if time.monotonic() - last_save > SAVE_EVERY:
                         save(state())
                         last_save = time.monotonic()
@@ -289,21 +292,6 @@ def make_schedule(optimizer, recipe, steps, done):
         cycle_momentum=False,
         last_epoch=done - 1,  # which means steps
     )
-
-
-def random_state(device):
-    """The states of torch's global generators, on the CPU and on the device."""
-    states = [torch.get_rng_state()]
-    if device.type != "cpu":
-        states.append(getattr(torch, device.type).get_rng_state())
-    return states
-
-
-def set_random_state(states, device):
-    """Puts torch's global generators into the states that `random_state` returned."""
-    torch.set_rng_state(states[0])
-    if device.type != "cpu" and len(states) == 2:
-        getattr(torch, device.type).set_rng_state(states[1])
 
 
 @torch.inference_mode()
