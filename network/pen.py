@@ -234,13 +234,8 @@ def _digits(swing, labels, rng):
 def draw_many(draw_some, items, seed):
     """Draws images in blocks of 1,000, on all cores if there are many; a terminal sees a bar.
 
-    Args:
-        draw_some: makes (N, 28, 28) uint8 of N items and a np.random.Generator.
-        items: what to draw, an array with an entry for each image.
-        seed: the same seed draws the same images, on however many cores.
-
-    Returns:
-        (len(items), 28, 28) uint8.
+    `draw_some` makes (N, 28, 28) uint8 of an array of N items and a np.random.Generator. The same
+    seed draws the same images, on however many cores.
     """
     starts = range(0, len(items), BLOCK)
     blocks = [items[start : start + BLOCK] for start in starts]

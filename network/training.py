@@ -250,10 +250,8 @@ def keep_freed_memory():
 
 @torch.no_grad()
 def features(network, images, seen=MyNetwork.features):
-    """What a network's last layer sees of images (N, 28, 28): (N, 50), on the network's device.
-
-    Or what else `seen` makes of the network and its input.
-    """
+    """What a network's last layer sees of images (N, 28, 28): (N, 50), on the network's device; or
+    what else `seen` makes of the network and its input."""
     network.eval()
     images = images.to(network.fc1.weight.device)
     return torch.cat([seen(network, network_input(batch)) for batch in images.split(2000)])
@@ -317,10 +315,8 @@ def evaluate(network, images, labels, prepare=network_input, loss_function=F.nll
 
 
 def measures(epoch, training, test):
-    """What is known after an `Epoch`, as plain values for curves and checkpoints.
-
-    `training` and `test` are what `evaluate` says of the two parts.
-    """
+    """What is known after an `Epoch`, as plain values for curves and checkpoints; `training` and
+    `test` are what `evaluate` says of the two parts."""
     return {
         "epoch": epoch.number,
         "seconds": epoch.seconds,

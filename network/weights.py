@@ -86,22 +86,14 @@ def load_network(path, device="cpu"):
 
 
 def load_digit_network(path, device="cpu"):
-    """A network that tells the ten digits apart, read as by `load_network`.
-
-    Raises:
-        Problem: also if it learned anything else.
-    """
+    """As `load_network`, the network alone; a Problem, too, if it learned anything but digits."""
     network, facts = load_network(path, device)
     require_digits(path, class_names(network, facts))
     return network
 
 
 def require_digits(path, names):
-    """Makes sure that the classes of the network in a file are the ten digits.
-
-    Raises:
-        Problem: they are not.
-    """
+    """Raises a Problem unless the classes of the network in a file are the ten digits."""
     if names != DIGITS:
         listed = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
         raise Problem(
@@ -111,11 +103,8 @@ def require_digits(path, names):
 
 
 def class_names(network, facts):
-    """What a network's outputs stand for: a text each.
-
-    The names that a checkpoint gives; without any, ten outputs are the digits, and others are
-    numbered.
-    """
+    """What a network's outputs stand for, a text each: the names that a checkpoint gives, else
+    numbers, which of ten outputs are the digits."""
     count = network.fc2.out_features
     names = facts.get("class_names")
     if isinstance(names, (list, tuple)) and len(names) == count:
@@ -129,10 +118,7 @@ def set_aside_better(path, accuracy, dataset):
     What tested better goes to …_best, unless what is there is better still. What nobody knows a
     test of, or what learned other data, goes to …_before1, …_before2, and so on.
 
-    Args:
-        path: the checkpoint; it may be missing.
-        accuracy: what the new one tested, 0 to 1.
-        dataset: the name of what the new one learned.
+    There may be none. The new one tested an `accuracy` of 0 to 1 and learned `dataset`.
 
     Returns:
         A line that says what became of it and why, or None.

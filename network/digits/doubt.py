@@ -31,15 +31,11 @@ def entropy(log_probabilities):
 
 
 class WithOthers(nn.Module):
-    """A digit network that, while it learns, tells what is no digit apart as well.
+    """A `MyNetwork` that, while it learns, also tells `others` classes of what is no digit apart.
 
     Letters, scribbles and the like get classes of their own, so that its features stay of use for
     other signs. Outlier exposure, which asks for undecided answers in their place, leaves the
     features near zero for all that is no digit.
-
-    Args:
-        network: a `MyNetwork`.
-        others: how many classes more.
     """
 
     def __init__(self, network, others):
@@ -90,15 +86,11 @@ def insight(network, x):
 
 
 class Doubtful(nn.Module):
-    """Reads digits like its network, and is undecided before what looks like no digit.
+    """Reads digits like its `MyNetwork`, and is undecided before what looks like no digit.
 
-    The probability that an image is none is shared out evenly among the digits: so undecided
-    outlier exposure would make the answer (Hendrycks et al. 2019, "Deep Anomaly Detection with
-    Outlier Exposure").
-
-    Args:
-        network: a `MyNetwork`.
-        doubts: its `Doubts`.
+    The probability that an image is none, by the network's `Doubts`, is shared out evenly among the
+    digits: so undecided outlier exposure would make the answer (Hendrycks et al. 2019, "Deep
+    Anomaly Detection with Outlier Exposure").
     """
 
     def __init__(self, network, doubts):

@@ -90,12 +90,7 @@ WITH_GREEK |= {partial(draw, name): 0.6 / len(ALPHABET) for name in ALPHABET}
 
 
 def drawn(count, seed, classes=CLASSES):
-    """Draws what is no digit.
-
-    Args:
-        count: how many images.
-        seed: the same seed draws the same images.
-        classes: or `WITH_GREEK`.
+    """Draws what is no digit, the same by the same seed.
 
     Returns:
         images (count, 28, 28) uint8, white on black; their numbers in `classes` (count,) int64.
