@@ -41,22 +41,17 @@ def image_files(paths):
         if not os.path.isdir(path):
             found.append(path)  # whether it is there is found out when it is read
             continue
-        files = [
-            file
-            for file in sorted(path.rglob("*"))
-            if file.is_file()
-            and not any(
-                part.startswith(".") or part.lower() in NOT_THEIRS
-                for part in file.relative_to(path).parts
-            )
-        ]
-        inside = [file for file in files if file.suffix.lower() in SUFFIXES]
+        inside, others = [], []
+        for file in filter(Path.is_file, sorted(path.rglob("*"))):
+            parts = [part.lower() for part in file.relative_to(path).parts]
+            if not any(part.startswith(".") or part in NOT_THEIRS for part in parts):
+                (inside if file.suffix.lower() in SUFFIXES else others).append(file)
         if not inside:
             raise Problem(f"no image files in the folder {path}; put some there or name others")
-        others = [file.name for file in files if file.suffix.lower() not in SUFFIXES]
         if others:
+            listed = ", ".join(file.name for file in others[:3])
             more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-            notice(f"left out of {path}, no pictures: {', '.join(others[:3])}{more}")
+            notice(f"left out of {path}, no pictures: {listed}{more}")
         found += inside
     return found
 
