@@ -66,7 +66,10 @@ def main(options):
     training = datasets.load(dataset, options.data_dir, train=True).to(device)
     test = datasets.load(dataset, options.data_dir, train=False).to(device)
 
-    suffix = "_drawn" if dataset == "drawn digits" else ""  # of figures, lest they replace MNIST's
+    # Drawn digits never take the place of MNIST, in figures or weights.
+    suffix, name = ("_drawn", "drawn") if dataset == "drawn digits" else ("", "mnist")
+    options.path = options.models_dir / f"{name}_network.pth"
+    options.unfinished = options.models_dir / f"{name}_network_unfinished.pth"
     written = plots.save_all(draw_examples(test), options.figures_dir, suffix)  # 1.A
     torch.manual_seed(options.seed)
     network = MyNetwork().to(device)
@@ -116,7 +119,7 @@ def learn(network, learner, training, lessons, test, options):
     was learned is kept after each epoch and at Ctrl-C, for the same command to go on from.
     """
     sample = training.images[:CHECKED], training.labels[:CHECKED]  # enough for a curve
-    recipe, unfinished = options.recipe, weights_path(training.dataset, options, "_unfinished")
+    recipe, unfinished = options.recipe, options.unfinished
     history, saved = read_unfinished(unfinished, lessons, options)
 
     def keep(state):
@@ -239,18 +242,11 @@ def print_accuracies(network, training, test):
 
 def save(network, training, history, doubts, options):
     """1.D: saves the network and returns its path; weights that tested better are not lost."""
-    path = weights_path(training.dataset, options)
     known = facts(training, history, options)
-    cli.notice(set_aside_better(path, known["test_accuracy"], training.dataset))
-    save_network(path, network, **known, **doubts)
-    weights_path(training.dataset, options, "_unfinished").unlink(missing_ok=True)
-    return path
-
-
-def weights_path(dataset, options, suffix=""):
-    """Where weights go: drawn digits never take the place of those learned from MNIST."""
-    name = "drawn_network" if dataset == "drawn digits" else "mnist_network"
-    return options.models_dir / f"{name}{suffix}.pth"
+    cli.notice(set_aside_better(options.path, known["test_accuracy"], training.dataset))
+    save_network(options.path, network, **known, **doubts)
+    options.unfinished.unlink(missing_ok=True)
+    return options.path
 
 
 def facts(training, history, options):
