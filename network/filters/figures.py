@@ -9,15 +9,9 @@ from network.plots import GREY, INK, ORANGE, bar, panels, show, show_signed, tit
 
 
 def filter_panels(filters, title):
-    """The filters of a first layer, all on one scale.
-
-    Args:
-        filters: (F, n, n).
-        title: of the figure.
-    """
+    """The filters (F, n, n) of a first layer, all on one scale."""
     columns = 5
-    rows = math.ceil(len(filters) / columns)
-    figure, axes = panels(rows, columns, title)
+    figure, axes = panels(math.ceil(len(filters) / columns), columns, title)
     limit = np.abs(filters).max()
     for index, (axis, weights) in enumerate(zip(axes, filters, strict=False)):
         shown = show_signed(axis, weights, limit, f"filter {index}")
@@ -26,12 +20,8 @@ def filter_panels(filters, title):
 
 
 def filter_table(filters, title):
-    """The filters of a second layer, all on one scale: a row for each, a column for each input.
-
-    Args:
-        filters: (F, C, n, n).
-        title: of the figure.
-    """
+    """The filters (F, C, n, n) of a second layer, all on one scale: a row for each, a column for
+    each input."""
     count, channels, size, _ = filters.shape
     step = size + 1  # a pixel stays white between two kernels
     tiles = np.full((count, channels, step, step), np.nan)
@@ -53,14 +43,8 @@ def filter_table(filters, title):
 
 
 def filters_and_responses(image, filters, responses, title):
-    """An image, then each filter beside what it makes of the image.
-
-    Args:
-        image: (28, 28), grey values 0 to 255.
-        filters: (F, n, n), shown on one scale.
-        responses: (F, h, w), shown on another.
-        title: of the figure.
-    """
+    """An image (28, 28) of grey values 0 to 255, then each filter (F, n, n) beside its response
+    (F, h, w) to it: filters on one scale, responses on another."""
     pairs = 3  # in a row
     rows = math.ceil((len(filters) + 1) / pairs)
     figure, axes = panels(rows, 2 * pairs, title, width=1.65)
@@ -76,13 +60,8 @@ def filters_and_responses(image, filters, responses, title):
 
 
 def maps_and_responses(maps, responses, title):
-    """The feature maps that a layer sees, then what its filters answer to them.
-
-    Args:
-        maps: (C, H, W), from 0 up, shown on one scale.
-        responses: (F, h, w), shown on another.
-        title: of the figure.
-    """
+    """The feature maps (C, H, W) that a layer sees, from 0 up, then what its filters answer to
+    them, (F, h, w): maps on one scale, answers on another."""
     columns = 10
     above = math.ceil(len(maps) / columns)  # rows
     rows = above + math.ceil(len(responses) / columns)
@@ -105,7 +84,6 @@ def likenesses(kernels, captions, angles, slopes, title):
         captions: three for each filter, of two lines each.
         angles: (F,), in which direction each filter's weights rise, in degrees, 90 down.
         slopes: (F,), how steeply: the arrows' lengths.
-        title: of the figure.
     """
     per_row = 2
     figure, axes = panels(math.ceil(len(kernels) / per_row), 3 * per_row, title, 1.7, 2.1)
@@ -117,18 +95,9 @@ def likenesses(kernels, captions, angles, slopes, title):
         for axis, kernel, caption in zip(trio, triple, captions[index], strict=True):
             shown = show_signed(axis, kernel, limit, caption)
         angle, length = np.deg2rad(angles[index]), longest * slopes[index]
-        trio[0].quiver(
-            size // 2,
-            size // 2,
-            length * np.cos(angle),
-            length * np.sin(angle),
-            pivot="mid",
-            angles="xy",
-            scale_units="xy",
-            scale=1,
-            width=0.035,
-            color=INK,
-        )
+        arrow = length * np.cos(angle), length * np.sin(angle)
+        look = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.035, "color": INK}
+        trio[0].quiver(size // 2, size // 2, *arrow, pivot="mid", **look)
     bar(figure, shown, axes, "weight, as a share of the filter's norm", "bottom")
     return figure
 
@@ -141,17 +110,9 @@ def in_two_lines(name):
 
 
 def occlusion_maps(image, class_names, probabilities, maps, captions, row_labels, title):
-    """An image, its probabilities, and maps of what in it speaks for which class.
-
-    Args:
-        image: (28, 28), grey values 0 to 255.
-        class_names: one for each probability.
-        probabilities: (classes,).
-        maps: (R, C, 28, 28), positive where the image speaks for it; all on one scale.
-        captions: above each column of maps.
-        row_labels: beside each row of maps.
-        title: of the figure.
-    """
+    """An image (28, 28) of grey values 0 to 255, its probabilities (classes,), and maps
+    (R, C, 28, 28) of what in it speaks for which class, positive where it does, all on one scale;
+    each column has a caption, each row a label."""
     rows, columns = maps.shape[:2]
     figure = titled(3 * columns + 3.6, 2.9 * rows + 0.8, title)
     grid = figure.add_gridspec(rows, columns + 1)

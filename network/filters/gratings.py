@@ -298,17 +298,11 @@ def _starts(unit, size):
 
 
 def chance_filters(filters, rng, alike=False):
-    """Random filters, to see what chance scores: `POOL` of the shape of those given (F, C, n, n).
+    """Random filters (POOL, C, n, n), to see what chance scores, of the size of those given.
 
-    Args:
-        filters: what to be like.
-        rng: a numpy generator.
-        alike: False for independent normal weights, as torchvision starts a ResNet with. True for
-            noise that is as smooth as the filters (neighbouring weights correlate as much) and
-            whose colours go together as much (the same mean products of channels).
-
-    Returns:
-        (POOL, C, n, n).
+    They are independent normal weights, as torchvision starts a ResNet with; or, if `alike`, noise
+    as smooth as the filters given (neighbouring weights correlate as much) whose colours go
+    together as much (the same mean products of channels).
     """
     channels, size = filters.shape[1:3]
     if not alike:

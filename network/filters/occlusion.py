@@ -10,14 +10,11 @@ COVERS = {"ink covered by paper": 0, "paper covered by ink": 255}  # grey values
 
 
 def occlude(network, image):
-    """Occlusion maps: covers an image part by part and sees what the network makes of the rest.
+    """Occlusion maps: covers an image (28, 28) uint8 part by part and sees what the network, which
+    gives log-probabilities, makes of the rest.
 
     What is lost of a class's log-probability is what the covered part said for it (Zeiler and
     Fergus 2014, "Visualizing and Understanding Convolutional Networks").
-
-    Args:
-        network: gives log-probabilities.
-        image: (28, 28) uint8.
 
     Returns:
         The probabilities of the whole image, (classes,); and the losses in nats of the answer, of

@@ -32,13 +32,11 @@ def sobel_pair(size):
 
 
 def gabor(size, angle, wavelength, phase):
-    """A Gabor kernel (n, n): a plane wave under a round Gaussian of a quarter of the size.
+    """A Gabor kernel (n, n): a plane wave, its length in pixels, under a round Gaussian of a
+    quarter of the size.
 
-    Args:
-        size: n.
-        angle: in which direction the wave runs, in degrees.
-        wavelength: in pixels.
-        phase: in degrees; 0 is a line (even), 90 an edge (odd) that rises in the angle's direction.
+    The angle is that in which the wave runs. A phase of 0 is a line (even), of 90 degrees an edge
+    (odd) that rises in the angle's direction.
     """
     angle, phase = np.deg2rad(angle), np.deg2rad(phase)
     return cv2.getGaborKernel((size, size), size / 4, angle, wavelength, 1, phase)
@@ -93,17 +91,11 @@ def have_mean(operators):
 
 
 def cosines(filters, operators):
-    """How alike filters and operators are, whatever the filters' scale.
+    """How alike filters (F, n, n) and operators (K, n, n) of unit norm are, whatever the filters'
+    scale: (F, K), from -1 (the operator with its sign changed) to 1 (the operator).
 
     Where an operator has no mean, the filter's is left out of account. A filter that has nothing
     left then has a cosine of 0.
-
-    Args:
-        filters: (F, n, n).
-        operators: (K, n, n), each of unit norm.
-
-    Returns:
-        (F, K), each from -1 (the operator with its sign changed) to 1 (the operator).
     """
     flat = np.reshape(operators, (len(operators), -1)).T  # (n * n, K)
     around_mean, whole = (
@@ -123,10 +115,7 @@ def best_matches(kernels):
 
 
 def sobel_fit(filters):
-    """How much of each filter the Sobel pair explains, and in which direction.
-
-    Args:
-        filters: (F, n, n).
+    """How much of each filter (F, n, n) the Sobel pair explains, and in which direction.
 
     Returns:
         The share of the filter's energy (sum of squares around its mean) that lies in the plane of
@@ -145,15 +134,8 @@ def sobel_direction(size, angles):
 
 
 def gradient(filters):
-    """The slope of the plane that fits a filter's weights best.
-
-    Args:
-        filters: (F, n, n).
-
-    Returns:
-        The angle in which the plane rises, (F,) from 0 to 360, and how steeply, (F,) in weight per
-        pixel.
-    """
+    """The slope of the plane that fits the weights of each filter (F, n, n) best: the angle in
+    which it rises, (F,) from 0 to 360, and how steeply, (F,) in weight per pixel."""
     size = filters.shape[-1]
     steps = np.arange(size) - size // 2
     x = (filters * steps).sum((1, 2)) / (size * (steps**2).sum())
@@ -217,16 +199,8 @@ def score(sets):
 
 
 def chance(filters, rng, blur=0.0):
-    """What sets of random filters score, each as many and as large as the given ones.
-
-    Args:
-        filters: (F, n, n).
-        rng: a numpy generator.
-        blur: of the random ones, see `random_filters`.
-
-    Returns:
-        `Scores` of as many sets as `POOL` filters make.
-    """
+    """The `Scores` of sets of random filters, each as many and as large as the given ones (F, n, n)
+    and blurred as in `random_filters`: as many sets as `POOL` filters make."""
     count, size = filters.shape[:2]
     draws = max(1, POOL // count)
     noise = random_filters(draws * count, size, rng, blur)
@@ -234,16 +208,12 @@ def chance(filters, rng, blur=0.0):
 
 
 def respond(maps, filters, padded=False):
-    """What the filters of a convolution answer, before its bias.
-
-    Args:
-        maps: (C, H, W) float32, what the convolution sees.
-        filters: (F, C, n, n) float32.
-        padded: whether the maps go on beyond their border as zeros; else only where a filter lies
-            wholly inside counts.
+    """What the filters (F, C, n, n) of a convolution answer to maps (C, H, W), before its bias; all
+    float32.
 
     Returns:
-        (F, H, W) float32 if padded, else (F, H - n + 1, W - n + 1).
+        If padded, (F, H, W): the maps go on beyond their border as zeros. Else (F, H - n + 1,
+        W - n + 1): only where a filter lies wholly inside counts.
     """
     edge = filters.shape[-1] // 2
     whole = np.zeros((len(filters), *maps.shape[1:]), np.float32)
