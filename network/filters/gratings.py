@@ -128,21 +128,17 @@ def preferred_grating(patterns):
     which = np.arange(len(patterns))
     row, column = np.divmod(amplitude.reshape(len(patterns), -1).argmax(1), PADDED)
 
-    def vertex(before, peak, after):
-        """Where between three samples the parabola through their logarithms is highest."""
-        before, peak, after = (np.log(np.maximum(value, 1e-30)) for value in (before, peak, after))
+    def vertex(down, right):
+        """How far from the peak the parabola through it and its two neighbours is highest."""
+        steps = np.array([[-1], [0], [1]])
+        values = amplitude[which, (row + down * steps) % PADDED, (column + right * steps) % PADDED]
+        before, peak, after = np.log(np.maximum(values, 1e-30))  # (F,) each
         bend = before - 2 * peak + after
-        return np.divide(
-            before - after, 2 * bend, out=np.zeros_like(bend), where=np.abs(bend) > 1e-12
-        )
+        curved = np.abs(bend) > 1e-12
+        return np.divide(before - after, 2 * bend, out=np.zeros_like(bend), where=curved)
 
-    peak = amplitude[which, row, column]
-    beside = (amplitude[which, row, (column + step) % PADDED] for step in (-1, 1))
-    above = (amplitude[which, (row + step) % PADDED, column] for step in (-1, 1))
-    x = column + vertex(next(beside), peak, next(beside))
-    y = row + vertex(next(above), peak, next(above))
-    # The upper half of the samples are the negative frequencies.
-    x, y = ((value / PADDED + 0.5) % 1 - 0.5 for value in (x, y))
+    found = np.stack([column + vertex(0, 1), row + vertex(1, 0)]) / PADDED
+    x, y = (found + 0.5) % 1 - 0.5  # the upper half of the samples are the negative frequencies
     flat = (row == 0) & (column == 0)
     angle = np.where(flat, np.nan, np.rad2deg(np.arctan2(y, x)) % 180)
     return angle, np.where(flat, 0, np.hypot(x, y))

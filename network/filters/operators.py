@@ -106,12 +106,11 @@ def cosines(filters, operators):
 
 def best_matches(kernels):
     """The operator most like each kernel (F, n, n): names, cosines (F,), operators (F, n, n)."""
-    classical = classical_operators(kernels.shape[-1])
-    alike = cosines(kernels, list(classical.values()))  # (F, operators)
+    names, operators = zip(*classical_operators(kernels.shape[-1]).items(), strict=True)
+    alike = cosines(kernels, operators)  # (F, operators)
     best = np.abs(alike).argmax(1)
-    names = [list(classical)[index] for index in best]
-    found = np.stack([classical[name] for name in names])
-    return names, alike[np.arange(len(best)), best], found
+    found = alike[np.arange(len(best)), best]
+    return [names[index] for index in best], found, np.stack(operators)[best]
 
 
 def sobel_fit(filters):
