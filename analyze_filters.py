@@ -151,19 +151,15 @@ def compare_with_operators(kernels):
         "direction. Mean: its share\nof the whole energy.\n"
     )
     print(f"filter  {'best match':27} cosine      gradient      Sobel pair   mean")
+    captions = []  # of three panels each
     for i, name in enumerate(names):
         print(
             f"{i:6}  {name:27} {cosine[i]:6.2f}  {angle[i]:4.0f}° {slope[i]:7.3f}"
             f"  {share[i]:4.0%} at {direction[i]:3.0f}°  {mean[i]:5.0%}"
         )
-    captions = [  # of three panels each
-        (
-            f"filter {i}\ngradient {a:.0f}°",
-            f"{figures.in_two_lines(name)} ({c:+.2f})",
-            f"Sobel pair\n{s:.0%}",
-        )
-        for i, (a, name, c, s) in enumerate(zip(angle, names, cosine, share, strict=True))
-    ]
+        match = f"{figures.in_two_lines(name)} ({cosine[i]:+.2f})"
+        gradient, pair = f"filter {i}\ngradient {angle[i]:.0f}°", f"Sobel pair\n{share[i]:.0%}"
+        captions.append((gradient, match, pair))
     trios = np.stack(
         [
             operators.to_unit_norm(kernels, operators.have_mean(matches)[:, None, None]),
