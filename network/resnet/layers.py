@@ -129,52 +129,37 @@ def read_first_layer(path, model, learned=None):
     # The first layer alone, beside what says whose it is; else a whole state_dict.
     alone = "conv1.weight" in facts and isinstance(facts.get("model"), str)
     if alone:
-        weights, name = {"conv1.weight": facts["conv1.weight"]}, facts["model"]
-        fits = [name] if name in MODELS and _shapes(weights) == {"conv1.weight": SHAPE} else []
+        weights, found = {"conv1.weight": facts["conv1.weight"]}, facts["model"]
+        if found not in MODELS or _shapes(weights) != {"conv1.weight": SHAPE}:
+            found = None
     else:
-        weights = find_state(content) or {}
-        known = {name: _shapes(empty(name).state_dict()) for name in MODELS}
-        fits = [name for name in MODELS if _shapes(weights) == known[name]]
-        if not fits:  # other names, perhaps, for the same layers
-            named = {name: _renamed(weights, known[name]) for name in MODELS}
-            fits = [name for name in MODELS if _shapes(named[name]) == known[name]]
-            if fits:
-                notice(f"{path}: layers of other names, known by their order and shapes")
-                weights = named[fits[0]]
-    if not fits:
+        weights, found = _named(find_state(content) or {}, path)
+    if not found:
         raise Problem(f"{path} holds no weights of a ResNet; choose some of {', '.join(MODELS)}")
-    if model not in (None, *fits):
-        raise Problem(
-            f"{path} holds weights of {fits[0]}, not of {model}; choose --model {fits[0]}"
-        )
+    if model not in (None, found):
+        raise Problem(f"{path} holds weights of {found}, not of {model}; choose --model {found}")
     try:
         mean = torch.tensor(facts.get("mean", MEAN), dtype=torch.float32).reshape(3)
         std = torch.tensor(facts.get("std", STD), dtype=torch.float32).reshape(3)
-        first = weights["conv1.weight"].float()
-        numbers = [*weights.values(), mean, 1 / std]
-        finite = all(value.isfinite().all() for value in numbers)
+        finite = all(value.isfinite().all() for value in (*weights.values(), mean, 1 / std))
     except (TypeError, ValueError, RuntimeError):  # mean and std may be anything
         finite = False
     if not finite:
         raise Problem(f"{path} holds weights that are no finite numbers; fetch or train it anew")
     learned = " ".join(str(learned or facts.get("dataset") or "").split())[:40]
-    words, suffix = fits[0].replace("resnet", "ResNet-"), ""
-    if learned:
-        words += f" trained on {learned}"
-    if (fits[0], learned) != (REPORTS, "ImageNet"):
-        suffix = f"_{fits[0]}_{file_word(learned or path.stem)}"
-    details = [str(short(path))]
+    usual = (found, learned) == (REPORTS, "ImageNet")
+    details = str(short(path))
     if isinstance(facts.get("test_accuracy"), float):
-        details.append(f"test accuracy {facts['test_accuracy']:.2%}")
+        details += f", test accuracy {facts['test_accuracy']:.2%}"
     # The layer alone does not say how many classes its network tells apart.
     classes = {"CIFAR-10": 10}.get(learned, 1000) if alone else len(weights["fc.weight"])
     return FirstLayer(
-        network=empty(fits[0], classes),
-        model=fits[0],
-        words=words,
-        suffix=suffix,
-        details=", ".join(details),
-        filters=first.numpy(),
+        network=empty(found, classes),
+        model=found,
+        words=found.replace("resnet", "ResNet-") + (f" trained on {learned}" if learned else ""),
+        suffix="" if usual else f"_{found}_{file_word(learned or path.stem)}",
+        details=details,
+        filters=weights["conv1.weight"].float().numpy(),
         mean=mean.numpy(),
         std=std.numpy(),
     )
@@ -185,10 +170,19 @@ def file_word(name):
     return re.sub(r"\W", "", name).lower() or "own"
 
 
-def _renamed(weights, names):
-    """The weights under other names, one after the other, as far as there are as many."""
-    counted = [value for name, value in weights.items() if not name.endswith(TRACKED)]
-    return dict(zip(names, counted, strict=True)) if len(counted) == len(names) else {}
+def _named(weights, path):
+    """Weights by torchvision's names, and whose they are; {} and None if they are no ResNet's."""
+    counted = {name: value for name, value in weights.items() if not name.endswith(TRACKED)}
+    for model in MODELS:
+        shapes = _shapes(empty(model).state_dict())
+        if _shapes(weights) == shapes:
+            return weights, model
+        # Other names, perhaps, for the same layers.
+        named = dict(zip(shapes, counted.values(), strict=False))
+        if len(counted) == len(shapes) and _shapes(named) == shapes:
+            notice(f"{path}: layers of other names, known by their order and shapes")
+            return named, model
+    return {}, None
 
 
 def _shapes(state):
@@ -207,13 +201,8 @@ def empty(model, classes=1000):
 
 
 def describe(network, full=False):
-    """A ResNet's layers as text.
-
-    Args:
-        network: of torchvision.
-        full: all of it, as torch prints it; else of each stage only its first block, and how many
-            more there are.
-    """
+    """The layers of torchvision's ResNet as text: in full as torch prints it, else of each stage
+    only its first block, and how many more there are."""
     if full:
         return str(network)
     lines = [f"{type(network).__name__}("]
