@@ -67,22 +67,21 @@ def load_folder(folder):
             parts[number % 4 == 3].append((path, label))
     loaded = []
     for part in parts:
-        images = np.empty((len(part), SIDE, SIDE, 3), np.uint8)
-        for index, (path, _) in enumerate(tqdm(part, "reading", leave=False, disable=None)):
-            images[index] = square(read_image(path), SIDE)
-        images = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+        paths = tqdm([path for path, _ in part], "reading", leave=False, disable=None)
+        images = torch.from_numpy(np.stack([square(read_image(path)) for path in paths]))
+        images = images.permute(0, 3, 1, 2).contiguous()
         labels = torch.tensor([label for _, label in part])
         loaded.append(Labelled(folder.resolve().name, images, labels))
     return tuple(loaded)
 
 
-def square(picture, side):
-    """The middle of a picture (H, W, 3) uint8, scaled to (side, side, 3)."""
+def square(picture):
+    """The middle of a picture (H, W, 3) uint8, scaled to (64, 64, 3)."""
     height, width = picture.shape[:2]
     size = min(height, width)
     top, left = (height - size) // 2, (width - size) // 2
     middle = picture[top : top + size, left : left + size]
-    return cv2.resize(middle, (side, side), interpolation=cv2.INTER_AREA)
+    return cv2.resize(middle, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
 @dataclass(frozen=True)
@@ -97,10 +96,6 @@ class Picture:
 def find_picture(path, data_dir):
     """The picture in a file. Without one, CIFAR-10's first test image, if that is on disk, or a
     photograph that comes with matplotlib: nothing is downloaded for a single picture.
-
-    Args:
-        path: the file, or None.
-        data_dir: the folder that may have CIFAR-10.
 
     Raises:
         Problem: the file cannot be read.
