@@ -57,16 +57,8 @@ def print_table(tuning):
 
 
 def measure_all(filters, digits, seed):
-    """Measures filters, random ones like them, and the digit network's, with random ones like them.
-
-    Args:
-        filters: (F, 3, n, n).
-        digits: the digit network's filters (10, 1, 5, 5), or None.
-        seed: of the random filters.
-
-    Returns:
-        A dict of label to `gratings.Tuning`.
-    """
+    """Measures filters (F, 3, n, n), random ones like them, and the digit network's (10, 1, 5, 5)
+    unless None, with random ones like them: a dict of label to `gratings.Tuning`."""
     rng, rows = np.random.default_rng(seed), {}
     for own, (label, alike, white) in (
         (filters, (LAYER, ALIKE, RANDOM)),

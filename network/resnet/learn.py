@@ -40,11 +40,6 @@ CHECKED = 10_000  # training images whose accuracy is told beside the test image
 def learn_first_layer(options, device):
     """Trains a ResNet on CIFAR-10 or a folder of pictures, tells how good it is, and saves it.
 
-    Args:
-        options: of the program: `train` (a folder, or True for CIFAR-10), `model`, `epochs`,
-            `seed`, `models_dir` and `data_dir`.
-        device: of torch.
-
     Returns:
         The paths of the first layer's weights and of the whole network's.
 
@@ -109,16 +104,8 @@ def learn_first_layer(options, device):
 def learn(network, training, recipe, unfinished, settings):
     """Trains a ResNet in place, going on from what `unfinished` holds of the same training.
 
-    Args:
-        network: of torchvision, fresh; its device and the images' are the same.
-        training: `Labelled` pictures.
-        recipe: a `Recipe`.
-        unfinished: the file that keeps what was learned so far; the caller removes it.
-        settings: what must be the same for a training to be gone on with.
-
-    Raises:
-        Problem: that file cannot be written, or is of another training.
-        KeyboardInterrupt: saying where what was learned so far is kept.
+    That file keeps what was learned so far, and the `settings` that must be the same for it to be
+    gone on with; the caller removes it. Raises as `learn_first_layer`.
     """
     device = training.labels.device
     first = network.conv1.weight
@@ -170,14 +157,8 @@ def learn(network, training, recipe, unfinished, settings):
 
 
 def enlarge(images):
-    """Images as the network takes them.
-
-    Args:
-        images: (B, 3, H, W), RGB values 0 to 255, uint8 or float.
-
-    Returns:
-        (B, 3, 64, 64) float32 of about zero mean and unit variance, bilinear.
-    """
+    """Images (B, 3, H, W) of RGB values 0 to 255, uint8 or float, as the network takes them:
+    (B, 3, 64, 64) float32 of about zero mean and unit variance, bilinear."""
     mean, std = (torch.tensor(s, device=images.device).view(3, 1, 1) * 255 for s in (MEAN, STD))
     x = (images.float() - mean) / std
     x = F.interpolate(x, (SIDE, SIDE), mode="bilinear", antialias=False)
@@ -185,15 +166,9 @@ def enlarge(images):
 
 
 def random_views(images, strength=1.0):
-    """Images enlarged, mirrored or not, up to 10 % larger or smaller and 12.5 % aside.
-
-    Args:
-        images: (B, 3, H, W), RGB values 0 to 255, uint8 or float.
-        strength: more or less than 1 for that share of the changes in size and place.
-
-    Returns:
-        (B, 3, 64, 64) float32 of the same range, bilinear, mirrored beyond the border.
-    """
+    """Images (B, 3, H, W) of RGB values 0 to 255, mirrored or not, up to 10 % larger or smaller and
+    12.5 % aside, or `strength` times that: (B, 3, 64, 64) float32 of the same range, bilinear,
+    mirrored beyond the border."""
     count, device = len(images), images.device
 
     def amount(limit):
