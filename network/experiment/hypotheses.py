@@ -104,14 +104,11 @@ def cpu_seconds(result):
 
 
 def evaluate_hypotheses(results):
-    """The three hypotheses and what was measured of them.
+    """The three hypotheses and what was measured of them, as three `Hypothesis`.
 
-    Args:
-        results: for "filters", "dropout" and "batch_size" a dict: for each value that was tried a
-            dict: for each seed its result, as from `run_trial`; the other two as in the baseline.
-
-    Returns:
-        A list of three `Hypothesis`. A part whose settings were not tried is not tested.
+    The results are for "filters", "dropout" and "batch_size" a dict: for each value that was tried
+    a dict: for each seed its result, as from `run_trial`; the other two as in the baseline. A part
+    whose settings were not tried is not tested.
     """
     return [
         _about_filters(results["filters"]),
@@ -122,8 +119,7 @@ def evaluate_hypotheses(results):
 
 def _part(results, text, quantity, weights, low=-math.inf, high=math.inf, relative_to=None):
     """A part, if all that it needs was measured; relative to something it is in per cent."""
-    missing = sorted(value for value in {**weights, **(relative_to or {})} if value not in results)
-    if missing:
+    if missing := sorted({*weights, *(relative_to or {})} - results.keys()):
         needs = f"results at {' and '.join(f'{value:g}' for value in missing)}"
         return Part(text, low, high, needs=needs)
     values = contrast(results, quantity, weights, relative_to)

@@ -105,8 +105,8 @@ def contrast(results, quantity, weights, relative_to=None):
     Returns:
         A tuple: a number for each seed that has all that it takes.
     """
-    settings = [results[value] for value in {**weights, **(relative_to or {})}]
-    seeds = sorted(set.intersection(*map(set, settings)))
+    values = {*weights, *(relative_to or {})}
+    seeds = sorted(set.intersection(*(set(results[value]) for value in values)))
 
     def total(weights, seed):
         return sum(weight * quantity(results[value][seed]) for value, weight in weights.items())
