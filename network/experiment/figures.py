@@ -29,7 +29,6 @@ def setting_curves(series, baseline, name, title, log=False, straight=False):
             result.
         baseline: the value that other dimensions share.
         name: of the dimension.
-        title: of the figure.
         log: whether values are told apart by their ratio.
         straight: whether a straight line shows how time would grow in proportion.
     """
@@ -89,7 +88,6 @@ def cost_and_accuracy(points, title):
         points: of each setting its name, CPU time of an epoch (seconds), mean validation accuracy
             (0 to 1) and half its interval, infinite if unknown. Of a crowd only those on the
             Pareto front and the baseline are numbered, and have their intervals drawn.
-        title: of the figure.
     """
     figure = titled(11, 6.5, title)
     axis = figure.subplots()
@@ -100,9 +98,8 @@ def cost_and_accuracy(points, title):
             front.append(point)
     crowd = len(points) > CROWD
     numbered = [p for p in points if not crowd or p in front or p[0] == "baseline"]
-    steps = np.array([point[1:3] for point in front])
-    look = {"drawstyle": "steps-post", "color": ORANGE, "lw": 1.5}
-    handles = axis.plot(*steps.T, **look)
+    steps = np.transpose([point[1:3] for point in front])
+    handles = axis.plot(*steps, drawstyle="steps-post", color=ORANGE, lw=1.5)
     labels = ["Pareto front: nothing is as fast\nand more accurate"]
     for point in points:
         _, x, y, half = point
@@ -153,12 +150,9 @@ def _number_points(figure, axis, points, numbered):
 
 
 def grid(found, settings, of):
-    """Accuracy of all combinations as a heat map, a panel for each value of dropout.
+    """Accuracy of all combinations of `Settings` as a heat map, a panel for each value of dropout.
 
-    Args:
-        found: for each setting a dict: for each seed its result; what is missing is left out.
-        settings: the `Settings` that were tried.
-        of: what data, how many images, seeds and epochs.
+    The rest is as in `draw_all`; what is missing is left out.
     """
     filters, dropout, batch_size = settings.filters, settings.dropout, settings.batch_size
     shares = np.full((len(dropout), len(filters), len(batch_size)), math.nan)
@@ -194,16 +188,13 @@ def grid(found, settings, of):
 
 
 def draw_all(found, dimensions, scaled, of):
-    """The figures that every run draws.
+    """The figures that every run draws, a dict: for each file name, without its ending, the figure.
 
     Args:
         found: for each setting a dict: for each seed its result.
         dimensions: for "filters", "dropout" and "batch_size" a dict: for each value its results.
         scaled: for each batch size its results at a learning rate in proportion; may be empty.
         of: what data, how many images, seeds and epochs.
-
-    Returns:
-        A dict: for each file name, without its ending, the figure.
     """
     drawn = {}
     enough = max(map(len, found.values())) >= LEAST_SEEDS

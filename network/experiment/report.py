@@ -10,7 +10,8 @@ from network.experiment.hypotheses import accuracy, cpu_seconds, evaluate_hypoth
 from network.experiment.settings import BASELINE, describe
 from network.experiment.statistics import ERROR, contrast, mean_interval
 
-# In all of these `results` of a setting are a dict: for each seed its result.
+# In all of these `results` of a setting are a dict: for each seed its result; `seeds` is how many
+# there should be; `dimensions` has for each dimension a dict: for each value its results.
 
 
 def mean_accuracy(results):
@@ -19,12 +20,7 @@ def mean_accuracy(results):
 
 
 def print_table(rows, seeds):
-    """Settings with what was measured, one line each.
-
-    Args:
-        rows: for each setting its results.
-        seeds: how many there should be.
-    """
+    """Settings with what was measured, one line each; `rows` has the results of each setting."""
     print(
         "\nfilters  dropout  batch    rate    validation accuracy      test  CPU s/epoch      "
         "wall s/epoch  seeds"
@@ -50,12 +46,7 @@ def plus_minus(half):
 
 
 def print_hypotheses(dimensions, seeds):
-    """The hypotheses, the quantities that were measured for them, and their verdicts.
-
-    Args:
-        dimensions: as for `hypotheses.evaluate_hypotheses`.
-        seeds: how many there should be.
-    """
+    """The hypotheses, the quantities that were measured for them, and their verdicts."""
     print(
         "\naccuracies below are on the validation images; ± is a 95 % interval over seeds; p is "
         "corrected for the\nnumber of quantities of a hypothesis (Holm); below "
@@ -77,9 +68,8 @@ def print_hypotheses(dimensions, seeds):
 def print_scaled(fixed, scaled):
     """How much of what large batches lose comes back with a learning rate in proportion.
 
-    Args:
-        fixed, scaled: for each batch size its results, at the baseline's rate and at one in
-            proportion to the batch.
+    `fixed` and `scaled` have the results of each batch size, at the baseline's rate and at one in
+    proportion to the batch.
     """
     print("\nbatch size with the learning rate in proportion to it:")
     both = sorted(set(fixed) & set(scaled))
@@ -93,11 +83,8 @@ def print_scaled(fixed, scaled):
         return
     least, most = both[0], both[-1]
     changes = [contrast(side, accuracy, {most: 1, least: -1}) for side in (fixed, scaled)]
-    texts = []
-    for change in changes:
-        mean, half = mean_interval(change)
-        texts.append(f"{100 * mean:+.2f} {plus_minus(100 * half)}".strip())
-    drop, left = map(np.mean, changes)
+    (drop, _), (left, _) = intervals = [mean_interval(change) for change in changes]
+    texts = [f"{100 * mean:+.2f} {plus_minus(100 * half)}".strip() for mean, half in intervals]
     print(
         f"  from batch {least} to {most} accuracy changes by {texts[0]} points at the fixed rate, "
         f"by {texts[1]} at the scaled one"
@@ -106,13 +93,8 @@ def print_scaled(fixed, scaled):
 
 
 def print_grid(combined, dimensions, seeds):
-    """All combinations, ranked, and where that of the best single choices comes.
-
-    Args:
-        combined: for each combination its results.
-        dimensions: for each dimension a dict: for each value its results.
-        seeds: how many there should be.
-    """
+    """All combinations, ranked, and where that of the best single choices comes; `combined` has
+    the results of each."""
     print("\nall combinations, ranked by validation accuracy:")
     means = {setting: mean_accuracy(results) for setting, results in combined.items()}
     ranked = sorted(means, key=means.get, reverse=True)
@@ -144,11 +126,9 @@ def print_grid(combined, dimensions, seeds):
 
 
 def print_confused(counts, names, most=6):
-    """Which classes are taken for which, the most frequent mistakes first.
+    """Which of the classes (C,) are taken for which, the most frequent mistakes first.
 
-    Args:
-        counts: (C, C), row: true class, column: answer.
-        names: of the C classes.
+    `counts` is (C, C), row: true class, column: answer.
     """
     print("most often confused:")
     mistakes = counts - np.diag(np.diag(counts))

@@ -59,13 +59,8 @@ def split(training, test, train_size=None):
 
 
 def identity(dataset, data, epochs):
-    """What trials must have in common to be compared: a dict for the results file.
-
-    Args:
-        dataset: its name.
-        data: as from `split`.
-        epochs: passes over the training images.
-    """
+    """What trials must have in common to be compared, a dict for the results file: the name of the
+    data set, the data (as from `split`), the epochs, all else of the recipe, and the code."""
     checksum = hashlib.sha256()
     for name in sorted(data):
         checksum.update(np.ascontiguousarray(data[name]))
