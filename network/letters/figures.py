@@ -15,12 +15,8 @@ SHOWN = 25  # most pictures in the figure of letters
 def training_curves(epochs, title, unfrozen=None):
     """Loss and accuracy by epoch, side by side.
 
-    Args:
-        epochs: a dict for each epoch with "epoch" (1 for the first), "train_loss", "test_loss"
-            (nats), "train_accuracy", "test_accuracy" and "running_accuracy" (while learning), all
-            0 to 1.
-        title: of the figure.
-        unfrozen: after which epoch all layers learned, if they did.
+    `epochs` are dicts as of `training.measures`; all layers learned after epoch `unfrozen`, if
+    they did.
     """
     figure = titled(11, 5.8, title)
     loss, accuracy = figure.subplots(1, 2)
@@ -57,7 +53,6 @@ def feature_plane(points, labels, is_test, class_names, shares, title):
         is_test: (N,), whether each is a test image.
         class_names: one for each label.
         shares: of the variance that each of both components explains, 0 to 1.
-        title: of the figure.
     """
     figure = titled(9, 6, title)
     axis = figure.subplots()
@@ -79,13 +74,8 @@ def feature_plane(points, labels, is_test, class_names, shares, title):
 
 
 def read_letters(letters, probabilities, title):
-    """Letters as given and as seen, with the answers; of too many, mistakes are chosen first.
-
-    Args:
-        letters: `Letters`.
-        probabilities: (N, classes).
-        title: of the figure.
-    """
+    """`Letters` as given and as seen, with the answers by their probabilities (N, classes); of too
+    many, mistakes are chosen first."""
     right = probabilities.argmax(1) == letters.labels
     # Of many, mistakes of every letter, and others of every letter beside them.
     parts = [_spread_over(part.nonzero().flatten(), letters.labels) for part in (~right, right)]

@@ -122,15 +122,10 @@ def _pictures(folder):
 
 
 def hold_out(files):
-    """Parts letters into those to learn and every fourth to test on.
+    """Parts the files of `find_letters` into those to learn and every fourth to test on: both in
+    the same form, without letters that have no picture there.
 
     A letter of which there is one picture only keeps it for learning.
-
-    Args:
-        files: as `find_letters` returns them.
-
-    Returns:
-        The two parts, in the same form; without letters that have no picture there.
     """
     learned, tested, number = {}, {}, 0
     for name, paths in files.items():
@@ -142,15 +137,12 @@ def hold_out(files):
 
 
 def read_letters(files, names, transform=normalise):
-    """Reads the pictures of these letters; what cannot be read is named and left out.
+    """Reads the pictures of letters, `Letters`; what cannot be read is named and left out.
 
     Args:
         files: as `find_letters` returns them.
         names: the letters, in the order of their labels; those without files are left out.
         transform: makes 28×28 of a picture; see `network/photos.py`.
-
-    Returns:
-        `Letters`.
 
     Raises:
         Problem: of all pictures of a letter none can be read.
@@ -184,13 +176,8 @@ def read_letters(files, names, transform=normalise):
 
 
 def draw_letters(names, count, seed):
-    """Letters drawn by the pen, each by another hand: `Letters` of `count` pictures of each.
-
-    Args:
-        names: of letters that the pen knows (`pen.ALPHABET`).
-        count: of each letter.
-        seed: the same seed draws the same pictures.
-    """
+    """Letters that the pen knows (`pen.ALPHABET`), each drawn by another hand: `Letters` of `count`
+    pictures of each. The same seed draws the same pictures."""
     rng = np.random.default_rng(seed)
     inks = [pen.draw(name, rng) for name in names for _ in range(count)]  # white on black
     return Letters(

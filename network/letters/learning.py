@@ -36,17 +36,12 @@ def replace_last_layer(network, classes):
 
 
 def distort(images, noise):
-    """Letters as other hands, pens and cameras would have them.
+    """Letters (N, 28, 28), 0 to 255, light on dark, as other hands, pens and cameras would have
+    them, in float32.
 
     Turned, sheared, scaled and shifted (`random_affine`), their strokes up to a pixel thicker or
-    thinner, broken now and then, and noisy.
-
-    Args:
-        images: (N, 28, 28), 0 to 255, light on dark.
-        noise: its greatest standard deviation, as a share of 255.
-
-    Returns:
-        (N, 28, 28) float32, 0 to 255.
+    thinner, broken now and then, and noisy: `noise` is its greatest standard deviation, as a share
+    of 255.
     """
     images = random_affine(images)
     thick, thin = F.max_pool2d(images, 3, 1, 1), -F.max_pool2d(-images, 3, 1, 1)
@@ -70,16 +65,12 @@ def broken(images):
 
 
 def whiten(points, labels):
-    """Makes features vary alike in all directions among pictures of one letter.
+    """Makes the features (N, F) of letters vary alike in all directions among pictures of one.
 
     Then a last layer that starts from zero first takes the directions in which letters differ by
     more than hands do: Fisher's linear discriminant (1936). The share `EVEN` of the covariance is
     taken to be the same in all directions, since few pictures measure it badly (Friedman 1989,
-    "Regularized Discriminant Analysis").
-
-    Args:
-        points: (N, F), the features of letters.
-        labels: (N,), every label from 0 on at least once.
+    "Regularized Discriminant Analysis"). Every label (N,) from 0 on is there at least once.
 
     Returns:
         The features' centre (F,) and a symmetric matrix (F, F): use `(points - centre) @ matrix`.
@@ -95,17 +86,9 @@ def whiten(points, labels):
 
 
 def train_last_layer(network, images, labels, noise=NOISE):
-    """Trains the last layer on images and distorted copies of them; a generator like `train`.
-
-    Args:
-        network: as `replace_last_layer` leaves it.
-        images: (N, 28, 28) uint8, on the network's device.
-        labels: (N,) int64, there too.
-        noise: in the copies, see `distort`.
-
-    Yields:
-        An `Epoch` after each one, with the network ready to answer.
-    """
+    """Trains the last layer, as `replace_last_layer` leaves it, on images (N, 28, 28) uint8 with
+    labels (N,) int64 and on distorted copies of them, all on the network's device; a generator like
+    `train`: after each `Epoch` the network is ready to answer."""
     # Frozen layers make the same of an image in every epoch: once is enough.
     copies = max(COPIES, EXAMPLES // len(images) - 1)
     distorted = [features(network, distort(images, noise)) for _ in range(copies)]

@@ -26,13 +26,8 @@ def print_neighbours(points, labels, where):
 
 
 def follow(training, network, letters, test, before=0):
-    """Runs a training and prints accuracy by epoch; returns a dict for each epoch.
-
-    Args:
-        training: a generator such as `train` returns.
-        network: what it trains.
-        letters, test: `Letters` on which it is evaluated, as they are.
-        before: epochs that went before.
+    """Runs a training of a network, a generator such as `train` returns, and prints accuracy by
+    epoch, counted from `before` on; returns the `measures` of each epoch on `letters` and `test`.
     """
     device = network.fc1.weight.device
     history = []
@@ -61,11 +56,8 @@ def print_first_right(epochs):
 
 
 def print_accuracy(letters, probabilities):
-    """Prints the share of right answers, in all and by letter, and which letters are misread.
-
-    Args:
-        letters: `Letters`.
-        probabilities: (N, classes).
+    """Prints the share of right answers to `Letters` by their probabilities (N, classes), in all
+    and by letter, and which letters are misread.
 
     Returns:
         The share, 0 to 1, and how often each letter (row) was read as each (column): (classes,
