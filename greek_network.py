@@ -68,14 +68,7 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
 
     from network import plots
     from network.files import Problem, require_writable
-    from network.letters import figures, learning, results
-    from network.letters.folders import (
-        are_drawn,
-        draw_letters,
-        find_letters,
-        hold_out,
-        read_letters,
-    )
+    from network.letters import figures, folders, learning, results
     from network.model import parameter_count, save_network
     from network.pen import ALPHABET
     from network.photos import normalise, read_character, report_transform
@@ -116,7 +109,8 @@ def get_letters(options):
     """The letters to learn and those to test on, as a pair of `Letters`."""
     if options.alphabet:
         # Learned are 600 more by other hands, as of the letters that ship.
-        letters, test = draw_letters(ALPHABET, 30, 2**32), draw_letters(ALPHABET, 6, 2**33)
+        letters = folders.draw_letters(ALPHABET, 30, 2**32)
+        test = folders.draw_letters(ALPHABET, 6, 2**33)
         test_source = "drawn by network/pen.py"
         results.print_counts("training", letters, test_source)
     else:
@@ -131,33 +125,33 @@ def get_letters(options):
 
 def read_training_letters(options):
     """The letters to learn and, of the user's own, those held out to test on, else None."""
-    files, transform = find_letters(options.train_dir), TRANSFORMS[options.transform]
+    files, transform = folders.find_letters(options.train_dir), TRANSFORMS[options.transform]
     names = tuple(files)
     if len(names) == 1:
         raise Problem(
             f"{options.train_dir} has one letter only, {names[0]}, and nothing to tell it from; "
             "add a folder of another"
         )
-    learned, held_out = (files, {}) if options.test_dir else hold_out(files)
-    letters = read_letters(learned, names, transform)
+    learned, held_out = (files, {}) if options.test_dir else folders.hold_out(files)
+    letters = folders.read_letters(learned, names, transform)
     results.print_counts("training", letters, source(options.train_dir))
     for name, count in zip(names, letters.counts, strict=True):
         if count == 1:
             cli.notice(f"there is one picture of {name} only; it may be learned badly")
-    return letters, read_letters(held_out, names, transform) if held_out else None
+    return letters, folders.read_letters(held_out, names, transform) if held_out else None
 
 
 def read_test_letters(names, options):
     """The letters of --test-dir that are learned, by default those that ship."""
     options.test_dir = options.test_dir or TEST_LETTERS
-    files = find_letters(options.test_dir)
+    files = folders.find_letters(options.test_dir)
     unknown = [name for name in files if name not in names]
     if len(unknown) == len(files):
         raise Problem(
             f"{options.test_dir} has no letter that is learned ({', '.join(names)}); "
             "name another folder with --test-dir"
         )
-    test = read_letters(files, names, TRANSFORMS[options.transform])
+    test = folders.read_letters(files, names, TRANSFORMS[options.transform])
     results.print_counts("test", test, source(options.test_dir))
     if unknown:
         folder = cli.short(options.test_dir)
@@ -167,7 +161,8 @@ def read_test_letters(names, options):
 
 def source(folder):
     """A folder's name with what a reader must know of it."""
-    return f"{cli.short(folder)}" + (" (drawn by network/pen.py)" if are_drawn(folder) else "")
+    drawn = " (drawn by network/pen.py)" if folders.are_drawn(folder) else ""
+    return f"{cli.short(folder)}{drawn}"
 
 
 def look_at_features(network, letters, test, options):
@@ -193,10 +188,10 @@ def learn(network, letters, test, options):
     start = time.perf_counter()
     device = network.fc1.weight.device
     images, labels, noise = letters.images, letters.labels, learning.NOISE
-    if are_drawn(options.train_dir):
+    if folders.are_drawn(options.train_dir):
         print(f"{learning.DRAWN} more of each letter are drawn by network/pen.py", flush=True)
         noise = 0
-        more = draw_letters(letters.names, learning.DRAWN, options.seed)
+        more = folders.draw_letters(letters.names, learning.DRAWN, options.seed)
         images = torch.cat([images, more.images])
         labels = torch.cat([labels, more.labels])
     images, labels = images.to(device), labels.to(device)
@@ -304,15 +299,15 @@ def variant(options):
 
 def own(options, pictures=()):
     """What file names say of a run on the user's own input."""
-    folders = [folder for folder in (options.train_dir, options.test_dir) if folder]
+    named = [options.train_dir, options.test_dir]
     if options.test_dir:  # else even letters that ship are tested otherwise than by default
-        folders = [folder for folder in folders if not are_drawn(folder)]
-    return cli.suffix(options.weights, *folders, *pictures)
+        named = [folder for folder in named if not folders.are_drawn(folder)]
+    return cli.suffix(options.weights, *named, *pictures)
 
 
 def writers(folder):
     """Whose letters these are, for the figures' titles."""
-    return "drawn by network/pen.py" if are_drawn(folder) else f"of {folder.resolve().name}"
+    return "drawn by network/pen.py" if folders.are_drawn(folder) else f"of {folder.resolve().name}"
 
 
 def letters_of(options):

@@ -165,14 +165,8 @@ def read_letters(files, names, transform=normalise):
     for label, path in dict(wanted).items():  # one of each letter
         if label not in labels:
             raise Problem(f"no picture in {path.parent} is of use; see above")
-    return Letters(
-        tuple(names),
-        read,
-        pictures,
-        torch.from_numpy(np.stack(images)),
-        torch.tensor(labels, dtype=torch.int64),
-        no_ink,
-    )
+    images = torch.from_numpy(np.stack(images))
+    return Letters(tuple(names), read, pictures, images, torch.tensor(labels), no_ink)
 
 
 def draw_letters(names, count, seed):
