@@ -5,15 +5,12 @@ import sys
 
 from benchmarks.sides import parse_options
 
-ALL = (
-    *("accuracy", "epoch_time", "limit", "time_to_accuracy"),
-    *("experiment", "pages", "start_time", "tutorial"),
-)
+ALL = "accuracy epoch_time limit time_to_accuracy experiment pages start_time tutorial"
 
 
 def main():
     options = parse_options(__doc__)
-    for name in ALL:
+    for name in ALL.split():
         print(f"\n# python -m benchmarks.{name}", flush=True)
         # A process each: none finds what another has warmed up.
         command = [sys.executable, "-m", f"benchmarks.{name}", "--data-dir", options.data_dir]

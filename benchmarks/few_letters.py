@@ -6,7 +6,6 @@ source and all of the other sources; the mean of several draws is printed. First
 letters drawn by network/pen.py alone, as greek_network.py --extended learns.
 """
 
-import argparse
 import copy
 
 import torch
@@ -20,13 +19,9 @@ from network.weights import load_digit_network
 
 
 def parse_options():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.Parser(__doc__)
+    parser.add_shared("models-dir", "weights")
     parser.add_argument("sources", nargs="+", type=cli.path_name, metavar="SOURCE")
-    parser.add_argument(
-        "--weights", type=cli.path_name, default=cli.HOME / "models" / "mnist_network.pth"
-    )
     parser.add_argument("--pictures", type=cli.whole_number(1), default=9, help="of each letter")
     parser.add_argument("--draws", type=cli.whole_number(1), default=5)
     return parser.parse_args()
@@ -50,14 +45,8 @@ def learn(digits, images, labels, classes, noise):
 
 
 def percent_right(network, names, letters, left_out=None):
-    """How many of the letters that the network knows are read right, in per cent.
-
-    Args:
-        network: tells `names` apart.
-        names: of letters.
-        letters: `Letters`.
-        left_out: (N,) bool, which of them are not counted.
-    """
+    """How many of the `Letters` that the network knows, which tells `names` apart, are read right,
+    in per cent; `left_out`, (N,) bool, are not counted."""
     # The network's label of each of the letters' labels, -1 for what it has not learned.
     numbers = [names.index(name) if name in names else -1 for name in letters.names]
     labels = torch.tensor(numbers)[letters.labels]
@@ -70,7 +59,7 @@ def percent_right(network, names, letters, left_out=None):
 def main():
     options = parse_options()
     torch.set_num_threads(1)
-    digits = load_digit_network(options.weights)
+    digits = load_digit_network(cli.weights_path(options))
     sources = {}
     for folder in options.sources:
         files = find_letters(folder)

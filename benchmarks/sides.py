@@ -34,13 +34,8 @@ def seconds(work, *arguments, **options):
 
 
 def compare(one, measure_one, two, measure_two, runs):
-    """Measures both sides in turn, A B A B …, and prints times and ratio.
-
-    Args:
-        one, two: names of the sides.
-        measure_one, measure_two: functions that return seconds.
-        runs: how often each is measured.
-    """
+    """Measures both sides, functions that return seconds, in turn, A B A B …, and prints times and
+    ratio."""
     times = {one: [], two: []}
     for run in range(1, runs + 1):
         times[one].append(measure_one())

@@ -7,14 +7,10 @@ name of its folder, as in usps/7/0001.png; pictures in other folders count as no
 reliability diagram.
 """
 
-import argparse
-from pathlib import Path
-
 import torch
 from matplotlib.ticker import PercentFormatter
 
-from network import plots
-from network.cli import HOME, print_files
+from network import cli, plots
 from network.digits.doubt import entropy, with_doubts
 from network.model import network_input
 from network.photos import NoInk, read_character
@@ -25,12 +21,11 @@ BINS = 10  # of the probability, each as wide as the others
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--weights", type=Path, default=HOME / "models" / "mnist_network.pth")
-    parser.add_argument("--figures-dir", type=Path, default=HOME / "figures")
+    parser = cli.Parser(__doc__)
+    parser.add_shared("models-dir", "figures-dir", "weights")
+    parser.add_argument("folders", nargs="+", type=cli.path_name, metavar="FOLDER")
     options = parser.parse_args()
-    network, facts = load_network(options.weights)
+    network, facts = load_network(cli.weights_path(options))
     network, limit = with_doubts(network, facts)
     print(f"{'folder':24} pictures    right  calibration error  perhaps no digit")
     of_all = []
@@ -52,7 +47,7 @@ def main():
         print(f"{'all digits':24} {len(sure):8} {right.mean():8.2%} {error:18.2%}")
         path = options.figures_dir / "1f_reliability.png"
         plots.save(reliability_diagram(sure, right, error), path)
-        print_files([path])
+        cli.print_files([path])
 
 
 def read_folder(network, folder):
