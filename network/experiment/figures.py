@@ -84,10 +84,9 @@ def _percent(axis):
 def cost_and_accuracy(points, title):
     """Settings in the plane of training time and accuracy, numbered, with the Pareto front.
 
-    Args:
-        points: of each setting its name, CPU time of an epoch (seconds), mean validation accuracy
-            (0 to 1) and half its interval, infinite if unknown. Of a crowd only those on the
-            Pareto front and the baseline are numbered, and have their intervals drawn.
+    Points are of each setting its name, CPU time of an epoch (seconds), mean validation accuracy (0
+    to 1) and half its interval, infinite if unknown. Of a crowd only those on the Pareto front and
+    the baseline are numbered, and have their intervals drawn.
     """
     figure = titled(11, 6.5, title)
     axis = figure.subplots()

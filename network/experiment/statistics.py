@@ -94,16 +94,13 @@ def holm(p_values):
 
 
 def contrast(results, quantity, weights, relative_to=None):
-    """What each seed says of a weighted sum over settings.
+    """What each seed that has all it takes says of a weighted sum over settings, as a tuple.
 
     Args:
         results: for each value of a dimension a dict: for each seed its result.
         quantity: a function of a result.
         weights: for some of these values its weight.
         relative_to: weights of another sum, by which it is divided.
-
-    Returns:
-        A tuple: a number for each seed that has all that it takes.
     """
     values = {*weights, *(relative_to or {})}
     seeds = sorted(set.intersection(*(set(results[value]) for value in values)))

@@ -192,13 +192,9 @@ def gabor_functions(parameters, size):
     The general form, with an elliptic Gaussian of its own place (Jones and Palmer 1987, "An
     evaluation of the two-dimensional Gabor filter model of simple receptive fields").
 
-    Args:
-        parameters: (B, 8): x, y, angle (radians), frequency, along, across, and the amplitudes of
-            the cosine (even) and of the sine (odd) about the Gaussian's middle.
-        size: n.
-
-    Returns:
-        (B, n²) row by row, and its derivatives (B, n², 8).
+    The parameters (B, 8) are x, y, angle (radians), frequency, along, across, and the amplitudes of
+    the cosine (even) and of the sine (odd) about the Gaussian's middle. Returned are the functions,
+    (B, n²) row by row, and their derivatives (B, n², 8).
     """
     x, y, angle, frequency, along, across, even, odd = parameters.T[:, :, None]  # (B, 1) each
     row, column = np.divmod(np.arange(size**2), size)

@@ -45,15 +45,9 @@ def training_curves(epochs, title, unfrozen=None):
 
 
 def feature_plane(points, labels, is_test, class_names, shares, title):
-    """Features in the plane of their first two principal components, a colour for each class.
-
-    Args:
-        points: (N, 2).
-        labels: (N,).
-        is_test: (N,), whether each is a test image.
-        class_names: one for each label.
-        shares: of the variance that each of both components explains, 0 to 1.
-    """
+    """Features (N, 2) in the plane of their first two principal components, which explain these
+    shares of the variance, 0 to 1: a colour for each class, by label (N,), and a mark of their own
+    for test images, by `is_test` (N,)."""
     figure = titled(9, 6, title)
     axis = figure.subplots()
     points, labels, is_test = (np.asarray(values) for values in (points, labels, is_test))
