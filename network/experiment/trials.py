@@ -6,7 +6,7 @@ import shutil
 import signal
 import tempfile
 import threading
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, CancelledError, ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -21,15 +21,8 @@ PATIENCE = 10  # seconds to wait for a cluster
 
 
 def run_all(trials, place):
-    """Runs trials, many at a time.
-
-    Args:
-        trials: a list of `Trial`.
-        place: where they run, `Processes` or `Cluster`.
-
-    Yields:
-        Each trial as it ends, with its result, or with the exception that it ended in: a trial
-        that fails does not stop the others.
+    """Runs trials in a place, `Processes` or `Cluster`, many at a time; yields each as it ends,
+    with its result or with the exception that it ended in: one that fails does not stop the others.
 
     Raises:
         Problem: the place broke down, or is out of reach.
@@ -52,12 +45,8 @@ def run_all(trials, place):
 class Processes(AbstractContextManager):
     """Processes of this machine, one thread each; they start with the first trials.
 
-    Used in a `with` statement: at its end they end, too, whatever they are doing.
-
-    Args:
-        workers: how many.
-        data: as from `results.split`; each process reads it once.
-        epochs: of each trial.
+    Used in a `with` statement: at its end they end, too, whatever they are doing. Each process
+    reads the data, as from `results.split`, once.
     """
 
     breakdown = (BrokenExecutor,)
@@ -120,16 +109,14 @@ def _run_in_worker(setting):
 class Cluster(AbstractContextManager):
     """A Dask cluster. Its workers need torch and tqdm, nothing else of this project.
 
-    A trial whose worker is lost is run again by the cluster itself.
-
-    Args:
-        address: of the scheduler, such as "tcp://192.168.0.7:8786".
-        data: as from `results.split`; each worker gets it once.
-        epochs: of each trial.
+    The address is its scheduler's, such as "tcp://192.168.0.7:8786"; each worker gets the data, as
+    from `results.split`, once. A trial whose worker is lost is run again by the cluster itself.
 
     Raises:
         Problem: Dask is not installed, or there is no cluster.
     """
+
+    breakdown = (CancelledError, OSError)
 
     def __init__(self, address, data, epochs):
         try:
@@ -147,11 +134,6 @@ class Cluster(AbstractContextManager):
         for name in ("distributed", "distributed.client"):  # what goes wrong becomes one line
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self.address, self.epochs = address, epochs
-        self.breakdown = (
-            distributed.CancelledError,
-            distributed.client.FutureCancelledError,
-            OSError,
-        )
         self.broke_down = f"the Dask cluster at {address} lost its scheduler or all its workers"
         # The code travels as such, like a function typed in at a prompt. `upload_file` would leave
         # modules behind that a later run, of newer code, would find already imported.
