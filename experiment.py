@@ -138,7 +138,9 @@ def main(options):
         if options.grid:
             combined = {s: found[s] for s in settings.choose(grid=True) if s in found}
             report.print_grid(combined, dimensions, options.seeds)
-        best = replace(choose_best(found), seed=options.seed, final=True)
+        # A setting that lacks seeds would have it easier to be lucky.
+        best = max(found, key=lambda setting: (len(found[setting]), mean_accuracy(found[setting])))
+        best = replace(best, seed=options.seed, final=True)
         failed += retrain(best, results, place, network_path, training)
     of = (
         f"{dataset}, {count_of(run['train_images'], 'image')}, {count_of(options.seeds, 'seed')}, "
@@ -197,25 +199,13 @@ def complete(wanted, results, place, keep_weights=None):
     return len(wanted) - done
 
 
-def choose_best(found):
-    """The setting of the best mean accuracy on the validation images."""
-    # A setting that lacks seeds would have it easier to be lucky.
-    most = max(len(results) for results in found.values())
-    complete_ones = [setting for setting, results in found.items() if len(results) == most]
-    return max(complete_ones, key=lambda setting: mean_accuracy(found[setting]))
-
-
 def retrain(trial, results, place, path, training):
-    """Trains the best setting once on all training images and keeps the network.
-
-    Returns:
-        How many trials failed, 0 or 1.
-    """
+    """Trains the best setting once on all training images and keeps the network; returns how many
+    trials failed, 0 or 1."""
 
     def keep(trial, outcome):
-        network = MyNetwork(filters=(trial.filters, 2 * trial.filters), dropout=trial.dropout)
-        weights = outcome.pop("weights")
-        network.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
+        weights = {name: torch.from_numpy(w) for name, w in outcome.pop("weights").items()}
+        network = MyNetwork.from_state_dict(weights, trial.dropout)
         cli.notice(set_aside_better(path, outcome["test_accuracy"], training.dataset))
         save_network(
             path,
