@@ -5,6 +5,7 @@ pixels: at 32 the network would be down to a single pixel halfway. Training goes
 stopped or killed.
 """
 
+import contextlib
 import dataclasses
 import statistics
 
@@ -19,7 +20,7 @@ from network.model import parameter_count, write
 from network.resnet.layers import MEAN, STD, file_word
 from network.resnet.pictures import SIDE, load_cifar10, load_folder
 from network.training import Recipe, evaluate, train
-from network.weights import set_aside_better
+from network.weights import read_weights, set_aside_better
 
 RECIPE = Recipe(
     epochs=12,
@@ -190,20 +191,17 @@ def read_unfinished(path, settings):
     Raises:
         Problem: it is broken, or of a training with other settings.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if state["settings"] != settings:
-            raise ValueError("it is of a training with other settings")
-        return state
-    except FileNotFoundError:
+    if not path.is_file():
         return None
-    except Exception as error:
-        # It is there for going on only; still, hours of work are not to be written over in silence.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise Problem(
-            f"cannot go on from {path} ({reason}); give the same options as then, or move it "
-            "away to start anew"
-        ) from None
+    with contextlib.suppress(Problem, LookupError, TypeError):  # there may be anything
+        state = read_weights(path)
+        if state["settings"] == settings:
+            return state
+    # It is there for going on only; still, hours of work are not to be written over in silence.
+    raise Problem(
+        f"cannot go on from {path}, which is broken or of a training with other settings; give the "
+        "same options as then, or move it away to start anew"
+    )
 
 
 def has_bfloat16(device):
