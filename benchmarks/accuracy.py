@@ -22,16 +22,11 @@ def main():
     for seed in range(options.runs):
         with tempfile.TemporaryDirectory() as folder:
             folders = ["--models-dir", folder, "--figures-dir", folder]
-            command = [sys.executable, HOME / "mnist_train.py", *folders]
+            folders += ["--data-dir", options.data_dir]
+            command = [sys.executable, HOME / "mnist_train.py", *folders, "--seed", str(seed)]
             start = time.perf_counter()
-            run = subprocess.run(
-                [*command, "--data-dir", options.data_dir, "--seed", str(seed)],
-                capture_output=True,
-                text=True,
-            )
+            run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             times.append(time.perf_counter() - start)
-        if run.returncode:
-            raise SystemExit(run.stderr)
         accuracies.append(float(re.search(r"^test accuracy: .* = (.*)%$", run.stdout, re.M)[1]))
         print(f"seed {seed}: test accuracy {accuracies[-1]:.2f} %, {times[-1]:.0f} s", flush=True)
     print(

@@ -3,7 +3,6 @@
 The default recipe without augmentation: python -m benchmarks.limit
 """
 
-import dataclasses
 import math
 import time
 
@@ -18,7 +17,7 @@ from network.training import Recipe, train
 def main():
     options = parse_options(__doc__, runs=7, images=30_000)
     training = mnist(options, count=options.images)
-    recipe = dataclasses.replace(Recipe(), epochs=1, augment=False)
+    recipe = Recipe(epochs=1, augment=False)
     x = network_input(training.images[: recipe.batch_size])
     y = training.labels[: recipe.batch_size]
 

@@ -31,9 +31,7 @@ class Settings:
 
     def choose(self, scale_lr=False, grid=False):
         """All settings to run, each once; `grid`: with all combinations of the values."""
-        settings = [BASELINE]
-        for dimension in DIMENSIONS:
-            settings += self.along(dimension)
+        settings = [BASELINE, *itertools.chain(*map(self.along, DIMENSIONS))]
         if scale_lr:
             settings += self.scaled_rates()
         if grid:
