@@ -239,7 +239,7 @@ def test_network(network, test, options):
 
 def recognise(network, names, options):
     """Recognises the pictures that were named; returns the exit status and the figure's path."""
-    status, pictures, images, captions = 0, [], [], []
+    status, shown = 0, []
     for index, path in enumerate(image_files(options.pictures)):
         if index == 0:
             print()
@@ -253,15 +253,13 @@ def recognise(network, names, options):
         probabilities = predict(Views(network), batch)[0].exp().cpu()
         answer = int(probabilities.argmax())
         print(f"{path}: {names[answer]} ({probabilities[answer]:.1%})")
-        if len(images) < figures.SHOWN:
-            pictures.append(thumbnail(picture))
-            images.append(image)
-            captions.append(plots.guesses(probabilities, names))
-    if not images:
+        if len(shown) < figures.SHOWN:
+            shown.append((thumbnail(picture), image, plots.guesses(probabilities, names)))
+    if not shown:
         return status, []
-    title = f"New letters: as given, and as the network sees them ({len(images)})"
-    colours = [plots.INK] * len(images)
-    figure = plots.pictures_as_seen(pictures, images, captions, colours, title)
+    title = f"New letters: as given, and as the network sees them ({len(shown)})"
+    columns = zip(*shown, strict=True)
+    figure = plots.pictures_as_seen(*columns, [plots.INK] * len(shown), title)
     return status, save_figures({"new_letters": figure}, options, options.pictures)
 
 

@@ -180,8 +180,7 @@ def grid(found, settings, of):
         axis.set_yticks(range(len(filters)), [f"{value:g}" for value in filters])
         axis.set_xlabel("batch size")
     axes[0].set_ylabel("filters")
-    bar = figure.colorbar(shown, ax=axes, label="accuracy")
-    bar.formatter = PercentFormatter(1)
+    bar = figure.colorbar(shown, ax=axes, label="accuracy", format=PercentFormatter(1))
     bar.outline.set_visible(False)
     return figure
 

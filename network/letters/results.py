@@ -1,6 +1,5 @@
 """What greek_network.py prints of letters: how they are learned and how they are read."""
 
-import dataclasses
 import sys
 
 import torch
@@ -32,11 +31,11 @@ def follow(training, network, letters, test, before=0):
     device = network.fc1.weight.device
     history = []
     for epoch in training:
-        epoch = dataclasses.replace(epoch, number=before + epoch.number)
         parts = ((part.images.to(device), part.labels.to(device)) for part in (letters, test))
         known = measures(epoch, *(evaluate(network, *part) for part in parts))
+        known["epoch"] += before
         line = (
-            f"epoch {epoch.number:2}: training accuracy {known['train_accuracy']:7.2%}, "
+            f"epoch {known['epoch']:2}: training accuracy {known['train_accuracy']:7.2%}, "
             f"loss {known['train_loss']:.3f}; test accuracy {known['test_accuracy']:7.2%}, "
             f"loss {known['test_loss']:.3f}"
         )
