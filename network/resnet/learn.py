@@ -84,13 +84,8 @@ def learn_first_layer(options, device):
         f"{len(checked[1]):,} training pictures {of_training:.2%}"
     )
     state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
-    facts = settings | {
-        "image_size": SIDE,
-        "mean": list(MEAN),
-        "std": list(STD),
-        "train_accuracy": of_training,
-        "test_accuracy": of_test,
-    }
+    facts = settings | {"image_size": SIDE, "mean": list(MEAN), "std": list(STD)}
+    facts |= {"train_accuracy": of_training, "test_accuracy": of_test}
     first = options.models_dir / f"resnet_{file_word(dataset)}_conv1.pth"  # layers.SHIPPED
     for path, content in (
         (first, {"conv1.weight": state["conv1.weight"], **facts}),
