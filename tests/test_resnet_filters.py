@@ -294,6 +294,7 @@ def test_weights_that_do_not_fit(look, resnet18_state, picture, models_dir, tmp_
     for changes, words in (
         ({"model": "resnet99"}, "no weights of a ResNet"),
         ({first: torch.zeros(64, 3, 5, 5)}, "no weights of a ResNet"),
+        ({first: [1, 2]}, "no weights of a ResNet"),
         ({"mean": "grey"}, "no finite numbers"),
         ({"std": [0.2, 0, 0.2]}, "no finite numbers"),
         ({first: torch.full(layers.SHAPE, torch.inf)}, "no finite numbers"),

@@ -129,7 +129,8 @@ def read_first_layer(path, model, learned=None):
     # The first layer alone, beside what says whose it is; else a whole state_dict.
     alone = "conv1.weight" in facts and isinstance(facts.get("model"), str)
     if alone:
-        weights, found = {"conv1.weight": facts["conv1.weight"]}, facts["model"]
+        weights = find_state({"conv1.weight": facts["conv1.weight"]}) or {}
+        found = facts["model"]
         if found not in MODELS or _shapes(weights) != {"conv1.weight": SHAPE}:
             found = None
     else:
