@@ -44,7 +44,9 @@ def parse_options():
         action="store_true",
         help="also each batch size with a learning rate in proportion to it",
     )
-    add("--workers", type=whole, default=cores(), help="processes; one for each core")
+    # Some systems cannot tell which cores this process may use.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    add("--workers", type=whole, default=cores, help="processes; one for each core")
     add("--cluster", metavar="ADDRESS", help="run on the Dask cluster of this scheduler instead")
     add("--fresh", action="store_true", help="start over; earlier results are kept beside")
     return parser.parse_args()
@@ -61,14 +63,6 @@ def listed(kind):
         return sorted(values)
 
     return parse
-
-
-def cores():
-    """How many cores this process may use; some systems cannot tell."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
 
 
 if __name__ == "__main__":
