@@ -31,12 +31,9 @@ def run_all(trials, place):
         running = place.submit_all(trials)
         for future in as_completed(running):
             trial = running.pop(future)  # nor is its result kept in memory
-            try:
-                outcome = future.result()
-            except place.breakdown:
-                raise
-            except Exception as error:
-                outcome = error
+            outcome = future.exception() or future.result()
+            if isinstance(outcome, place.breakdown):
+                raise outcome
             yield trial, outcome
     except place.breakdown as error:
         raise Problem(f"{place.broke_down} ({type(error).__name__})") from None
