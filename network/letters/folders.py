@@ -74,16 +74,16 @@ def find_letters(folder):
     for path in inside:
         found.setdefault(letter_name(path.name), []).extend(image_files([path]))
     found = found or _named_pictures(folder)
-    taken = [path for paths in found.values() for path in paths]
-    others = [path.name for path in _pictures(folder) if path not in taken]
-    if others and found:
-        listed = ", ".join(others[:5]) + (", …" if len(others) > 5 else "")
-        notice(f"left out of {short(folder)}, pictures in no letter's name: {listed}")
     if not found:
         raise Problem(
             f"{folder} has no folders in it; make one for each letter, such as alpha, or name the "
             "pictures alpha_001.png and so on"
         )
+    taken = [path for paths in found.values() for path in paths]
+    others = [path.name for path in _pictures(folder) if path not in taken]
+    if others:
+        listed = ", ".join(others[:5]) + (", …" if len(others) > 5 else "")
+        notice(f"left out of {short(folder)}, pictures in no letter's name: {listed}")
     for name in found:
         if name != name.encode(errors="replace").decode():
             raise Problem(f"{folder} has a folder whose name is no text, {name!r}; rename it")
