@@ -82,7 +82,7 @@ def main(options):
         options.weights = written[0]
     picture = find_picture(options.image, options.data_dir)
     layer = layers.first_layer(options.weights, options.model, options.models_dir)
-    print(layers.describe(layer.network, options.full))
+    print(layer.network if options.full else layers.describe(layer.network))
     print(f"{layer.model}: {parameter_count(layer.network):,} parameters")
     print(f"\nfilters: the first layer of a {layer.words} ({layer.details})")
     height, width = picture.pixels.shape[:2]

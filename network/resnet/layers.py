@@ -201,11 +201,8 @@ def empty(model, classes=1000):
         return torchvision.models.get_model(model, weights=None, num_classes=classes)
 
 
-def describe(network, full=False):
-    """The layers of torchvision's ResNet as text: in full as torch prints it, else of each stage
-    only its first block, and how many more there are."""
-    if full:
-        return str(network)
+def describe(network):
+    """A ResNet's layers as text: of each stage its first block, and how many more there are."""
     lines = [f"{type(network).__name__}("]
     for name, layer in network.named_children():
         if not isinstance(layer, nn.Sequential):
