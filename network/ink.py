@@ -135,7 +135,7 @@ def strokes(parts, zoom, weight=1):
     # Beyond the frame there is paper: ink that the frame cuts has an edge there, too.
     around = cv2.copyMakeBorder(paper, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     around[1:-1, 1:-1] = calm
-    edge = np.float32(cv2.morphologyEx(around, cv2.MORPH_GRADIENT, box)[1:-1, 1:-1]) ** 2
+    edge = cv2.morphologyEx(around, cv2.MORPH_GRADIENT, box)[1:-1, 1:-1]  # (h, w) uint8
 
     at = np.flatnonzero(mask)  # (pixels of ink,)
     group = label.ravel()[at]
@@ -144,7 +144,7 @@ def strokes(parts, zoom, weight=1):
         return np.bincount(group, values, minlength=len(left))
 
     area = np.maximum(1, per_group(None))
-    edges = per_group(edge.ravel()[at])
+    edges = per_group(np.float32(edge.ravel()[at]) ** 2)
     # A group that touches the frame counts as far as it reaches inside: borders do not.
     to_frame = distance_to_frame(h, w)[at]
     inside = per_group(to_frame >= max(1, min(h, w) // 8)) / area
@@ -165,7 +165,7 @@ def strokes(parts, zoom, weight=1):
         kept = np.uint8(beside & enough)[label] * mask
 
         body = np.uint8(label == main) * mask
-        rim = edge[body > cv2.erode(body, box, borderValue=0)]
+        rim = np.float32(edge[body > cv2.erode(body, box, borderValue=0)]) ** 2
         contrast = np.percentile(ink[body > 0], 80)
         if np.sqrt(np.median(rim)) < 0.08 * contrast:  # light fades so slowly, ink does not
             return 0, ink, 0
@@ -245,7 +245,7 @@ def printed_lines(mask):
         slack = max(1, wide // 160)  # for lines not quite level
         runs = cv2.dilate(m, np.ones((2 * slack + 1, 1), np.uint8))
         runs = cv2.morphologyEx(runs, cv2.MORPH_OPEN, np.ones((1, max(3, wide // 5)), np.uint8))
-        if runs.any(0).sum() < 0.7 * wide:  # no run can be so long
+        if cv2.countNonZero(cv2.reduce(runs, 0, cv2.REDUCE_MAX)) < 0.7 * wide:  # none is so long
             found.append((np.zeros_like(m), 0, 0))
             continue
         label, left, top, right, bottom = components(runs)
