@@ -104,7 +104,7 @@ def require_digits(path, names):
 
 def class_names(network, facts):
     """What a network's outputs stand for, a text each: the names that a checkpoint gives, else
-    numbers, which of ten outputs are the digits."""
+    their numbers from 0 on; of ten outputs these are the digits."""
     count = network.fc2.out_features
     names = facts.get("class_names")
     if isinstance(names, (list, tuple)) and len(names) == count:
