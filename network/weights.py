@@ -118,7 +118,7 @@ def set_aside_better(path, accuracy, dataset):
     What tested better goes to …_best, unless what is there is better still. What nobody knows a
     test of, or what learned other data, goes to …_before1, …_before2, and so on.
 
-    There may be none. The new one tested an `accuracy` of 0 to 1 and learned `dataset`.
+    The checkpoint may be missing. The new one tested `accuracy`, 0 to 1, and learned `dataset`.
 
     Returns:
         A line that says what became of it and why, or None.
