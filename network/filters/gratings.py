@@ -193,8 +193,8 @@ def gabor_functions(parameters, size):
     evaluation of the two-dimensional Gabor filter model of simple receptive fields").
 
     The parameters (B, 8) are x, y, angle (radians), frequency, along, across, and the amplitudes of
-    the cosine (even) and of the sine (odd) about the Gaussian's middle. Returned are the functions,
-    (B, n²) row by row, and their derivatives (B, n², 8).
+    the cosine (even) and of the sine (odd) about the Gaussian's middle. Returned are the functions
+    at n×n pixels, n being the size: (B, n²) row by row, and their derivatives (B, n², 8).
     """
     x, y, angle, frequency, along, across, even, odd = parameters.T[:, :, None]  # (B, 1) each
     row, column = np.divmod(np.arange(size**2), size)

@@ -35,8 +35,8 @@ def gabor(size, angle, wavelength, phase):
     """A Gabor kernel (n, n): a plane wave, its length in pixels, under a round Gaussian of a
     quarter of the size.
 
-    The angle is that in which the wave runs. A phase of 0 is a line (even), of 90 degrees an edge
-    (odd) that rises in the angle's direction.
+    The wave runs in the direction of the angle, in degrees as the phase. A phase of 0 is a line
+    (even), of 90 an edge (odd) that rises in the angle's direction.
     """
     angle, phase = np.deg2rad(angle), np.deg2rad(phase)
     return cv2.getGaborKernel((size, size), size / 4, angle, wavelength, 1, phase)
