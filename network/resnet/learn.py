@@ -41,6 +41,8 @@ CHECKED = 10_000  # training images whose accuracy is told beside the test image
 def learn_first_layer(options, device):
     """Trains a ResNet on CIFAR-10 or a folder of pictures, tells how good it is, and saves it.
 
+    The options are the program's: `train` is the folder, or True for CIFAR-10.
+
     Returns:
         The paths of the first layer's weights and of the whole network's.
 
