@@ -45,8 +45,8 @@ def learn(digits, images, labels, classes, noise):
 
 
 def percent_right(network, names, letters, left_out=None):
-    """How many of the `Letters` that the network knows, which tells `names` apart, are read right,
-    in per cent; `left_out`, (N,) bool, are not counted."""
+    """How many of `Letters` a network that tells `names` apart reads right, in per cent. Letters
+    of other names are not counted, nor those that are `left_out`, (N,) bool."""
     # The network's label of each of the letters' labels, -1 for what it has not learned.
     numbers = [names.index(name) if name in names else -1 for name in letters.names]
     labels = torch.tensor(numbers)[letters.labels]
