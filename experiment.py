@@ -46,7 +46,7 @@ def parse_options():
     )
     # Some systems cannot tell which cores this process may use.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    add("--workers", type=whole, default=cores, help="processes; one for each core")
+    add("--workers", type=whole, default=cores or 1, help="processes; one for each core")
     add("--cluster", metavar="ADDRESS", help="run on the Dask cluster of this scheduler instead")
     add("--fresh", action="store_true", help="start over; earlier results are kept beside")
     return parser.parse_args()
