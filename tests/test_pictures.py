@@ -1,5 +1,6 @@
 """Picture files are read or refused in one line, and folders tell what they hold besides."""
 
+import math
 import sys
 import zlib
 
@@ -146,13 +147,14 @@ def test_a_folder_names_what_it_does_not_read(tmp_path, capfd):
 @pytest.mark.parametrize("kind", [".png", ".jpg"])
 def test_refuses_absurd_sizes_before_decoding(tmp_path, kind):
     path = save(tmp_path / f"bomb{kind}", np.zeros((8, 8, 3), np.uint8))
+    side = math.isqrt(pictures.MAX_PIXELS) + 1
     data = bytearray(path.read_bytes())
     if kind == ".png":
-        data[16:24] = (60000).to_bytes(4, "big") * 2
+        data[16:24] = side.to_bytes(4, "big") * 2
         data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
     else:
         at = data.index(b"\xff\xc0")
-        data[at + 5 : at + 9] = (60000).to_bytes(2, "big") * 2
+        data[at + 5 : at + 9] = side.to_bytes(2, "big") * 2
     path.write_bytes(data)
     assert "scale it down" in refusal(path)
 
