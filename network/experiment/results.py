@@ -60,7 +60,7 @@ def split(training, test, train_size=None):
 
 def identity(dataset, data, epochs):
     """What trials must have in common to be compared, a dict for the results file: the name of the
-    data set, the data (as from `split`), the epochs, all else of the recipe, and the code."""
+    data set, the data (as from `split`), the epochs, all else of the recipe, code, and torch."""
     checksum = hashlib.sha256()
     for name in sorted(data):
         checksum.update(np.ascontiguousarray(data[name]))
