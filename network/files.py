@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -52,6 +53,9 @@ def whole_file(path):
 @contextmanager
 def ctrl_c_afterwards():
     """A Ctrl-C within the block takes effect at its end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # others do not hear of it
+        return
     pressed = []
     handler = signal.signal(signal.SIGINT, lambda *which: pressed.append(which))
     try:
