@@ -168,6 +168,15 @@ def draw_strokes(strokes, rng, size, hand):
     return cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)
 
 
+def cross_out(ink, rng):
+    """Goes over ink (h, w), paper 0, to and fro with the pen: a digit that its writer took back."""
+    turns = rng.integers(6, 11)
+    points = np.stack([np.arange(turns) % 2, np.linspace(0, 1, turns)], 1)  # x, y
+    points = (points + rng.normal(0, 0.06, points.shape)) * ink.shape[::-1]
+    wide = max(1, int(0.06 * max(ink.shape)))
+    cv2.polylines(ink, [np.int32(points)], False, float(ink.max()), wide, cv2.LINE_AA)
+
+
 def _written(strokes, hand, rng):
     """The pen's path: (M, 2) points, about 1 high, and where each stroke begins and ends in it."""
     points, weights, owner, tips, ends = _curve(strokes)
@@ -274,8 +283,8 @@ def scanned(ink, rng):
 def shipped():
     """Draws every picture that ships under data/, the same at each call: yields the file's path
     below data/ and the picture, (H, W, 3) uint8 RGB."""
-    for digit in DIGITS:  # seed 31 draws ten that anyone would read
-        yield f"digits/{digit}.png", _page(digit, np.random.default_rng([31, int(digit)]))
+    for digit in DIGITS:  # seed 34 draws ten that anyone would read
+        yield f"digits/{digit}.png", _page(digit, np.random.default_rng([34, int(digit)]))
     sets = (
         (11, "greek_train", LETTERS[:3], 9),
         (12, "greek_extended", LETTERS, 30),

@@ -1,7 +1,7 @@
 """What is no digit, drawn by the pen: for a network that should say so.
 
-Letters and signs, scribbles, straight lines, several digits side by side, blots and textures: what
-lies before a reader of digits by mistake. While it learns, the network tells these from each other
+Letters and signs, scribbles, straight lines, digits crossed out or several side by side, blots and
+textures: what lies before a reader of digits by mistake. While it learns, the network tells these from each other
 as well as from digits (`digits/doubt.py`), so that its features are of use for other signs.
 """
 
@@ -12,7 +12,17 @@ import cv2
 import numpy as np
 
 from network import photos
-from network.pen import ALPHABET, DIGITS, SKELETONS, Hand, draw, draw_many, draw_strokes, scanned
+from network.pen import (
+    ALPHABET,
+    DIGITS,
+    SKELETONS,
+    Hand,
+    cross_out,
+    draw,
+    draw_many,
+    draw_strokes,
+    scanned,
+)
 
 # Letters and signs, each a class of its own. No Greek ones: these are for task 3 to learn.
 CHARACTERS = tuple(name for name in SKELETONS if name not in DIGITS + ALPHABET)
@@ -28,6 +38,14 @@ def number(rng):
         x, _, width, _ = cv2.boundingRect(ink)
         parts += [ink[:, x : x + width], np.zeros((SIDE, rng.integers(1, 16)), np.uint8)]
     return np.hstack(parts)
+
+
+def crossed_out(rng):
+    """A digit that its writer crossed out."""
+    ink = draw(DIGITS[rng.integers(10)], rng, SIDE)
+    x, y, width, height = cv2.boundingRect(ink)
+    cross_out(ink[y : y + height, x : x + width], rng)
+    return ink
 
 
 def scribble(rng):
@@ -81,12 +99,13 @@ def _clouds(rng):
     return np.clip(grains * np.exp(rng.uniform(-0.7, 2)) - rng.uniform(-1, 2), 0, 1)
 
 
-OTHERS = {number: 0.25, scribble: 0.12, lines: 0.08, blot: 0.12, clouds: 0.06}
+OTHERS = {number: 0.22, crossed_out: 0.06, scribble: 0.09, lines: 0.08, blot: 0.12, clouds: 0.06}
 # What draws each class, with its share.
 CLASSES = {partial(draw, name): 0.37 / len(CHARACTERS) for name in CHARACTERS} | OTHERS
-# The same classes, and behind them Greek letters.
+# The same classes, and behind them Greek letters, but for those that may be a 0 or a 1.
+GREEK = [name for name in ALPHABET if name not in ("iota", "omicron", "sigma")]
 WITH_GREEK = {kind: 0.4 * share for kind, share in CLASSES.items()}
-WITH_GREEK |= {partial(draw, name): 0.6 / len(ALPHABET) for name in ALPHABET}
+WITH_GREEK |= {partial(draw, name): 0.6 / len(GREEK) for name in GREEK}
 
 
 def drawn(count, seed, classes=CLASSES):
