@@ -103,7 +103,7 @@ def lean(lines):
     It is the one at which their projection is most uneven.
     """
     y, x = np.nonzero(lines)
-    chosen = np.random.default_rng(0).permutation(len(x))[:20_000]
+    chosen = np.random.default_rng(0).permutation(len(x))[:5_000]
     scale = 1000 / max(lines.shape)
     x, y = x[chosen] * scale, y[chosen] * scale
     best = 0, 0
