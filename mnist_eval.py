@@ -5,9 +5,10 @@ With pictures it recognises these alone. Leaves the figures 1e and 1f; where wei
 pictures are the user's own, the figures' names say so.
 """
 
-import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
 
 from network import cli
 
@@ -53,24 +54,26 @@ def parse_options():
 if __name__ == "__main__":
     options = parse_options()
 
-with cli.loading():  # takes seconds, too long for --help or a mistyped option
-    import numpy as np
-    import torch
-    from tqdm import tqdm
+if __name__ != "__mp_main__":  # a process of `read_all` needs none of these
+    with cli.loading():  # takes seconds, too long for --help or a mistyped option
+        import numpy as np
+        import torch
+        from tqdm import tqdm
 
-    from network import datasets
-    from network.digits import labels
-    from network.digits.doubt import entropy, with_doubts
-    from network.files import Problem, require_writable
-    from network.pages.reader import count_at_a_glance
-    from network.pages.report import read_pages
-    from network.photos import NoInk, read_character, transform_of
-    from network.pictures import image_files, thumbnail
-    from network.training import predict
-    from network.weights import DIGITS, class_names, load_network, require_digits
+        from network import datasets
+        from network.digits import labels
+        from network.digits.doubt import entropy, with_doubts
+        from network.files import Problem, require_writable
+        from network.pages.reader import count_at_a_glance
+        from network.pages.report import read_pages
+        from network.photos import NoInk, transform_of, try_to_read
+        from network.pictures import image_files, thumbnail
+        from network.training import predict
+        from network.weights import DIGITS, class_names, load_network, require_digits
 
 SHOWN = 30  # most pictures in figure 1f
-TOGETHER = 16  # pictures read at once; more would fill the memory with photographs
+TOGETHER = 8  # pictures read at once, as many ahead; more would fill the memory with photographs
+MANY = 200  # pictures for which it pays to start processes
 
 
 def main(options):
@@ -167,7 +170,9 @@ def recognise(network, names, facts, limit, device, options):
         answer = labels.Answer(path, label, index, text)
         answers.append(answer)
         tqdm.write(f"{path}: {text}{answer.truth(names)}", file=sys.stdout)
-        if names == DIGITS and (marks > 1 or doubted):
+        # What is doubted may be several digits: those that touch are wide, a page of them is large.
+        wide = image.any(0).sum() > image.any(1).sum() or max(picture.shape) > 300
+        if names == DIGITS and (marks > 1 or (doubted and wide)):
             several = count_at_a_glance(picture, network, device)
             if several:
                 cli.notice(f"{path} seems to hold {several} digits; --page reads them")
@@ -182,7 +187,7 @@ def recognise(network, names, facts, limit, device, options):
 
 
 def read_all(paths, transform, network, device):
-    """Reads pictures, some at a time: finds their ink on all cores, then asks the network.
+    """Reads pictures, some at a time: finds their ink on all cores, and asks the network.
 
     Yields:
         Each path with what `read_character` returns of it, or the `Problem` that there was, and
@@ -190,19 +195,22 @@ def read_all(paths, transform, network, device):
     """
     nothing = np.zeros((28, 28), np.uint8)
 
-    def look_at(path):
-        try:
-            return read_character(path, transform)
-        except Problem as problem:
-            return problem
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(paths), TOGETHER):
-            part = paths[start : start + TOGETHER]
-            looks = list(pool.map(look_at, part))
-            images = [nothing if isinstance(look, Problem) else look[1] for look in looks]
-            batch = torch.from_numpy(np.stack(images)).to(device)  # (up to 16, 28, 28)
-            yield from zip(part, looks, predict(network, batch).cpu(), strict=True)
+    parts = [paths[start : start + TOGETHER] for start in range(0, len(paths), TOGETHER)]
+    look_at = partial(try_to_read, transform=transform)
+    if len(paths) < MANY:
+        pool = ThreadPoolExecutor()
+    else:  # of Python's threads only one works at a time
+        pool = cli.processes(TOGETHER)
+        torch.set_num_threads(1)  # others would wait, busily, for the cores that processes have
+    with pool:
+        looks = map(partial(pool.map, look_at), parts)  # begun when asked for
+        ahead = list(islice(looks, 1))
+        for part in parts:
+            ahead += islice(looks, 1)  # read while the network is asked
+            seen = list(ahead.pop(0))
+            images = [nothing if isinstance(look, Problem) else look[1] for look in seen]
+            batch = torch.from_numpy(np.stack(images)).to(device)  # (TOGETHER, 28, 28)
+            yield from zip(part, seen, predict(network, batch).cpu(), strict=True)
 
 
 def print_accuracy_of_known(answers, names):

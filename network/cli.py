@@ -8,6 +8,7 @@ import argparse
 import glob
 import os
 import re
+import signal
 import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -145,6 +146,19 @@ def choose_device(name):
         with suppress(RuntimeError):  # such as cuda:7
             return torch.zeros(1, device=name).device
     raise Problem(f"no device {name!r} here; there is {', '.join(found)}, or leave --device out")
+
+
+def processes(most):
+    """A pool of processes, one for each core, `most` of them; Ctrl-C is left to the program."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    return ProcessPoolExecutor(
+        min(os.cpu_count() or 1, most),
+        get_context("spawn"),  # the only one that all systems have
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
 
 
 def weights_path(options):

@@ -12,10 +12,8 @@ The way from table to picture:
     photograph  the same as pen on paper before a camera
 """
 
-import multiprocessing
 import os
 from bisect import bisect
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import accumulate, pairwise
@@ -253,8 +251,7 @@ def draw_many(draw_some, items, seed):
     if len(blocks) < 10 or os.cpu_count() == 1:  # a process takes a second or two to start
         images = list(bar(map(draw_some, blocks, rngs)))
     else:
-        context = multiprocessing.get_context("spawn")  # the only one that all systems have
-        with ProcessPoolExecutor(min(os.cpu_count(), len(blocks) // 5), context) as pool:
+        with cli.processes(len(blocks) // 5) as pool:
             images = list(bar(pool.map(draw_some, blocks, rngs)))
     return np.concatenate(images or [np.empty((0, 28, 28), np.uint8)])
 

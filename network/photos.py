@@ -12,6 +12,7 @@ finds the ink, which NIST's scans, black and white as they were, did not need.
 import cv2
 import numpy as np
 
+from network.files import Problem
 from network.ink import NO_INK, NoInk, find_ink, stroke_width
 from network.pictures import read_image
 
@@ -55,6 +56,14 @@ def read_character(path, transform=normalise):
         return picture, transform(picture), 1
     except NoInk as problem:
         raise NoInk(f"{path}: {problem}") from None
+
+
+def try_to_read(path, transform):
+    """As `read_character`, or the `Problem` that there was: for pools of threads or processes."""
+    try:
+        return read_character(path, transform)
+    except Problem as problem:
+        return problem
 
 
 def fit(ink):

@@ -1,8 +1,9 @@
 """What is no digit, drawn by the pen: for a network that should say so.
 
 Letters and signs, scribbles, straight lines, digits crossed out or several side by side, blots and
-textures: what lies before a reader of digits by mistake. While it learns, the network tells these from each other
-as well as from digits (`digits/doubt.py`), so that its features are of use for other signs.
+textures: what lies before a reader of digits by mistake. While it learns, the network tells these
+from each other as well as from digits (`digits/doubt.py`), so that its features are of use for
+other signs.
 """
 
 import contextlib
