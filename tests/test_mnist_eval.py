@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import HOME
+from conftest import HOME, started
 
 from network.digits import nodigits
 
@@ -83,6 +83,25 @@ def test_a_folder(evaluate, pictures):
     assert done.returncode == 0
     assert len(re.findall(r"\.png: \d \(\d+\.\d%\), true \d$", done.stdout, re.M)) == 10
     assert re.search(r"^accuracy: 10/10 = ", done.stdout, re.M)
+
+
+def test_many_pictures_are_read_by_processes(pictures, tmp_path):
+    """In a process of its own, as those that it starts begin with the program's file."""
+    ten = sorted(pictures.iterdir())
+    for number in range(20):
+        for path in ten:
+            shutil.copy(path, pictures / f"{path.stem}_{number}.png")
+    cut = pictures / "cut.png"
+    cut.write_bytes(ten[0].read_bytes()[:999])
+    with started("mnist_eval.py", pictures, "--figures-dir", tmp_path) as process:
+        output, errors = process.communicate()
+    assert process.returncode == 2
+    assert errors.splitlines() == [f"mnist_eval.py: error: {cut} is cut off; copy or save it again"]
+    assert "accuracy: 210/210 = 100.00%" in output
+    answers = dict(re.findall(r"^.*/(.*)\.png: (.*%\)), true ", output, re.M))
+    assert len(answers) == 210
+    for name, answer in answers.items():
+        assert answer == answers[name[0]]
 
 
 def test_what_is_no_digit_is_marked(evaluate, tmp_path):

@@ -137,7 +137,7 @@ def test_drawn_digits_are_like_mnist():
 def test_a_photograph_can_be_read_back():
     rng = np.random.default_rng(2)
     likeness = []
-    for character in CHARACTERS * 3:
+    for character in CHARACTERS * 9:
         ink = pen.draw(character, rng, 128, replace(pen.Hand.any(rng), pen=0.08))
         picture = pen.photograph(ink, rng)
         assert picture.shape == (128, 128, 3) and picture.dtype == np.uint8
