@@ -25,7 +25,7 @@ from network.model import MyNetwork, network_input
 class Recipe:
     """How a network is trained."""
 
-    epochs: int = 31
+    epochs: int = 32
     batch_size: int = 256
     optimizer: str = "sgd"  # or "adamw"
     learning_rate: float | None = None  # the peak, where it follows a cycle; None: see RATES

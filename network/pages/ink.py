@@ -80,7 +80,7 @@ def sheet_in(paper, picture):
         ratio = paper[part > 0].mean(0) / np.maximum(paper[beside > 0].mean(0), 1)
         if np.abs(ratio - 1).max() > 0.1:  # not just dense writing at the sheet's edge
             beyond |= part
-    return 1 - beyond
+    return 1 - cv2.dilate(beyond, np.ones((5, 5), np.uint8))  # its edge is no ink
 
 
 def long_parts(mask):
