@@ -10,7 +10,7 @@ from network.datasets import Labelled
 from network.digits import nodigits
 
 # Drawn beside MNIST's 60,000. Twice as many read other people's digits no better.
-DRAWN_DIGITS, DRAWN_OTHERS = 6_000, 3_000
+DRAWN_DIGITS, DRAWN_OTHERS = 5_500, 3_000
 SWING = 0.6  # of the hands that draw them, see `pen.Hand`: MNIST has the odd ones itself
 KNOWN, DRAWN_DOUBTFUL = 30_000, 7_000  # to learn doubts from: lessons, and more that is no digit
 READ, DRAWN_MORE = 10_000, 2_000  # to calibrate with: training images, and drawn digits
