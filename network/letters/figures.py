@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from network.plots import BLUE, GREEN, GREY, INK, ORANGE, RED, guesses, pictures_as_seen, titled
 
-SHOWN = 25  # most pictures in the figure of letters
+SHOWN = 20  # most pictures in the figure of letters
 
 
 def training_curves(epochs, title, unfrozen=None):
