@@ -444,6 +444,6 @@ def test_mistakes_of_all_letters_are_shown():
     figure = figures.read_letters(letters, probabilities, "Letters")
     assert_readable(figure)
     captions = [text for text, *_ in texts(figure)]
-    assert "(25 of 120, mistakes chosen first)" in " ".join(captions)
+    assert "(20 of 120, mistakes chosen first)" in " ".join(captions)
     for name, count in (("alpha", 9), ("beta", 8), ("gamma", 8)):
         assert sum(f"true {name}" in caption for caption in captions) == count
