@@ -85,8 +85,8 @@ def draw_page(rng, kind="plain", digit=None, size=(1000, 1400), rows=None, easy=
 def _hand(rng):
     """One writer who takes some care: a function that draws a digit.
 
-    Of rarer ways of writing half could not be told apart without knowing the hand: a 1 with a long
-    upstroke is another hand's 7. They stand last, and are left out.
+    Some ways of writing cannot be told apart without knowing the hand: a bent 4 is another hand's
+    9. They stand last, and are left out.
     """
     hand = pen.Hand.any(rng)
     hand = replace(
