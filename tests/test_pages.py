@@ -101,23 +101,54 @@ def test_a_page_on_its_side(read, tmp_path, turn):
     assert rows_of(read(path, "--turn", "0").stdout) != truth
 
 
+def write(sheet, text, x, y, gap=20):
+    """Writes digits on a sheet (H, W, 3), `gap` pixels between them, a space for a wider one."""
+    rng = np.random.default_rng(3)
+    for mark in text:
+        if mark == " ":
+            x += 90
+            continue
+        ink = careful(int(mark), rng)[..., None]
+        part = sheet[y : y + len(ink), x : x + ink.shape[1]]
+        part[:] = np.minimum(part, 235 - np.uint8(0.8 * ink))
+        x += ink.shape[1] + gap
+
+
 def test_rows_gaps_and_the_truth_in_a_name(read, tmp_path):
     sheet = np.full((300, 700, 3), 235, np.uint8)
-    rng = np.random.default_rng(3)
-    for row, (text, y) in enumerate((("1859 22", 40), ("60 74", 170))):
-        x = 60 + 30 * row
-        for mark in text:
-            if mark != " ":
-                ink = careful(int(mark), rng)[..., None]
-                part = sheet[y : y + len(ink), x : x + ink.shape[1]]
-                part[:] = np.minimum(part, 235 - np.uint8(0.8 * ink))
-                x += ink.shape[1] + 20
-            else:
-                x += 90
+    write(sheet, "1859 22", 60, 40)
+    write(sheet, "60 74", 90, 170)
     path = save(sheet, tmp_path / "185922_6074.png")
     result = read(path)
     assert f"{path}: 2 rows, 10 digits\n  1859 22\n  60 74\n" in result.stdout
     assert "accuracy: 10/10 = 100.00%" in result.stdout
+
+
+def test_digits_that_touch_are_parted(read, tmp_path):
+    sheet = np.full((620, 900, 3), 235, np.uint8)
+    for y, text in ((40, "27 405 67"), (170, "35 9862"), (300, "80 235")):
+        write(sheet, text, 60, y, gap=-5)
+    write(sheet, "123456", 60, 430)  # so that it is known how wide digits are
+    path = save(sheet, tmp_path / "page.png")
+    assert rows_of(read(path).stdout) == ["2740567", "359862", "80235", "123456"]
+
+
+def test_chalk_on_a_board(read, tmp_path):
+    page = careful_page(33)
+    path = save(255 - page.picture, tmp_path / "page.png")
+    assert rows_of(read(path).stdout) == [row.replace(" ", "") for row in page.rows]
+
+
+def test_thick_lines_seen_from_aside(read, tmp_path):
+    sheet = np.full((700, 950, 3), 235, np.uint8)
+    for n in range(1, 950, 130):
+        cv2.line(sheet, (n, 0), (n, 700), (90, 90, 90), 8)
+        cv2.line(sheet, (0, n), (950, n), (90, 90, 90), 8)
+    for row, text in enumerate(("135", "2468", "709")):
+        write(sheet, text.replace("", " ")[1:-1], 160, 22 + 130 * row)
+    move = np.array([[0.9, 0.06, 30], [-0.08, 0.9, 90]])  # lines lean by 5 and by 4 degrees
+    seen = cv2.warpAffine(sheet, move, (950, 700), borderValue=(235, 235, 235))
+    assert rows_of(read(save(seen, tmp_path / "page.png")).stdout) == ["135", "2468", "709"]
 
 
 @pytest.mark.parametrize(

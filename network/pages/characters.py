@@ -1,14 +1,13 @@
 """The ink of a page → its characters: pieces of strokes joined, digits that touch parted."""
 
 from dataclasses import dataclass, replace
+from itertools import combinations
+from operator import itemgetter
 
 import cv2
 import numpy as np
 
 from network import photos
-
-# Of the cuts that are tried between touching digits.
-SLANTS = (-0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75)
 
 
 @dataclass
@@ -196,7 +195,9 @@ def near_pairs(box, index, far):
 
 
 def part(inks, boxes, tall, classify):
-    """Cuts what is too wide or too high where both halves read better.
+    """Cuts what holds digits that touch, where each of them reads better than the whole.
+
+    It is cut wherever it is thin, and that row of slices is taken whose worst reads best.
 
     Args:
         inks: (h, w) float32 of 0 to 1 each.
@@ -210,97 +211,140 @@ def part(inks, boxes, tall, classify):
     probabilities = read_ink(inks, classify)
     width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     usual = np.median(width[height > 0.6 * tall]) if (height > 0.6 * tall).any() else tall / 2
-    crossed = np.array([is_crossed_out(ink) for ink in inks], bool)
-    probabilities[crossed] = 0.1
-    done = list(zip(boxes[crossed], probabilities[crossed], strict=True))
-    todo = [(inks[k], boxes[k], probabilities[k]) for k in np.flatnonzero(~crossed)]
-    for _ in range(4):  # four digits that touch need three cuts, but not always one after another
-        ways = [ways_to_cut(ink, box, p.max(), tall, usual) for ink, box, p in todo]
-        halves = read_ink([half for cuts in ways for way in cuts for half in way[::2]], classify)
-        halves = iter(halves.reshape(-1, 2, 10))
-        whole, todo = todo, []
-        for (_, box, p), cuts in zip(whole, ways, strict=True):
-            read = [next(halves) for _ in cuts]
-            worse = [both.max(1).min() for both in read]  # of the two halves
-            if max(worse, default=0) > (max(0.6, p.max() + 0.1) if p.max() < 0.9 else 0.9):
-                best = int(np.argmax(worse))
-                left, left_box, right, right_box = cuts[best]
-                todo += [(left, left_box, read[best][0]), (right, right_box, read[best][1])]
-            else:
-                done.append((box, p))
-    done += [(box, p) for _, box, p in todo]
+    beside, above = width / (usual * np.maximum(1, height / tall)), height / tall
+    room = np.where(above > 1.6, np.maximum(beside, above), beside)  # for so many digits
+    # The second digit needs more than its share of it, the more so the better the whole reads.
+    most = np.int32((room - 0.1 - 0.6 * probabilities.max(1)) / 1.1 + 1).clip(1, 4)
+    slices = []  # a list for each ink
+    for k, ink in enumerate(inks):
+        if is_crossed_out(ink, room[k]):
+            probabilities[k] = 0.1
+            most[k] = 1
+        # A network may be sure of two digits as one: they touch at one place.
+        strokes = 2.2 if probabilities[k].max() < 0.9 else 1.2
+        upright = room[k] == beside[k]
+        slices.append(slices_of(ink, upright, strokes, tall) if most[k] > 1 else [])
+    read = iter(read_ink([ink for some in slices for _, _, ink, _ in some], classify))
+    done = []
+    for box, p, n, some in zip(boxes, probabilities, most, slices, strict=True):
+        parts = [
+            (start, end, box[[0, 1, 0, 1]] + inner, next(read)) for start, end, _, inner in some
+        ]
+        worst, row = best_row(parts, n)
+        need = max(0.6, p.max() + 0.1) if p.max() < 0.9 else 0.9
+        done += row if worst > need else [(box, p)]
     boxes, probabilities = zip(*done, strict=True)
     return np.array(boxes), np.array(probabilities)
 
 
-def is_crossed_out(ink):
-    """Whether a pen went to and fro over (h, w) float32: five strokes in much of it.
+def best_row(parts, most):
+    """Of the rows of two to `most` parts that follow each other, the one whose worst reads best.
 
-    Digits have at most four in a quarter of their columns or rows.
+    Args:
+        parts: (start, end, box, probabilities) of each `slices_of` an ink.
+
+    Returns:
+        The probability of its worst part, 0 if there is no row; (box, probabilities) of each part.
+    """
+    best = {(0, 0): (1, [])}  # the same of the parts before a cut, by the cut and their number
+    for start, end, box, p in parts:
+        for n in range(most):
+            if (start, n) in best:
+                worst, row = best[start, n]
+                longer = min(worst, p.max()), [*row, (box, p)]
+                best[end, n + 1] = max(best.get((end, n + 1), (0, [])), longer, key=itemgetter(0))
+    rows = [best[-1, n] for n in range(2, most + 1) if (-1, n) in best]
+    return max(rows, key=itemgetter(0), default=(0, []))
+
+
+def is_crossed_out(ink, room):
+    """Whether a pen went to and fro over (h, w) float32, `room` for so many digits.
+
+    That is five strokes in much of it: digits have at most four in a quarter of their columns or
+    rows, each.
     """
     mask = np.pad(np.int8(ink > 0.5), 1)
-    for axis in (0, 1):
+    for axis, most in ((0, 4), (1, 4 * max(1, room))):
         strokes = np.sort((np.diff(mask, axis=axis) == 1).sum(axis))
-        if strokes[-1 - len(strokes) // 4] > 4:
+        if strokes[-1 - len(strokes) // 4] > most:
             return True
     return False
 
 
-def ways_to_cut(ink, box, probability, tall, usual):
-    """Ways to cut ink that may be two digits: a list of (left, its box, right, its box).
+def slices_of(ink, upright, strokes, tall):
+    """What lies between any two of the places where ink that may be several digits is thin.
 
     Args:
         ink: (h, w) float32 of 0 to 1.
-        box: of it: left, top, right, bottom.
-        probability: with which it reads as one digit.
+        upright: whether it is cut from top to bottom, else from side to side.
+        strokes: how many widths of a stroke are cut at most.
         tall: the usual longer side of a character.
-        usual: the usual width of one.
+
+    Returns:
+        A list in order: the numbers of two cuts, 0 for the beginning and -1 for the end; the ink
+        between them; its box in the whole: left, top, right, bottom.
     """
-    h, w = ink.shape
-    # A network may be sure of two digits as one; two are wider than high, and touch at one place.
-    most = 2.2 if probability < 0.9 else 1.2 * (w > h > 0.6 * tall)
-    if not most:
-        return []
-    shape = 0.7 if probability < 0.5 else 0.9
-    if w > max(1.4 * usual, 0.6 * tall, shape * h):
-        return cut(ink, box, tall, most)
-    if h > 1.6 * tall:  # one above the other
-        ways = cut(np.ascontiguousarray(ink.T), box[[1, 0, 3, 2]], tall, most)
+    if not upright:
         flip = [1, 0, 3, 2]
-        return [(a.T, a_box[flip], b.T, b_box[flip]) for a, a_box, b, b_box in ways]
-    return []
+        turned = slices_of(np.ascontiguousarray(ink.T), True, strokes, tall)
+        return [(start, end, part.T, box[flip]) for start, end, part, box in turned]
+    h, w = ink.shape
+    before = [np.zeros((h, w), bool), *cuts(ink, strokes, tall), np.ones((h, w), bool)]
+    found = []
+    for start, end in combinations(range(len(before)), 2):
+        part = main_ink(ink * (before[end] & ~before[start]))
+        left, top, width, height = cv2.boundingRect(np.uint8(part > 0.25))
+        if width > 0.12 * tall and height > max(0.35 * tall, 0.5 * h):
+            box = np.array([left, top, left + width, top + height])
+            part = part[top : top + height, left : left + width]
+            found.append((start, end if end < len(before) - 1 else -1, part, box))
+    return found
 
 
-def cut(ink, box, tall, most):
-    """Cuts ink in two, left and right, where it is thinnest along slanted lines.
+def cuts(ink, strokes, tall):
+    """Where ink (h, w) is thin from top to bottom: cuts through `strokes` widths of one at most.
 
-    At most `most` widths of a stroke are cut. The arguments and the result are as in `ways_to_cut`.
+    Returns a list of (h, w) bool, from left to right: what lies left of each cut.
     """
     h, w = ink.shape
     mask = np.uint8(ink > 0.3)
     rim = mask - cv2.erode(mask, np.ones((3, 3), np.uint8))
     stroke = 2 * mask.sum() / max(1, rim.sum())
-    least = max(3, int(0.15 * tall))  # a half is wider
-    x, y = np.arange(w), np.arange(h)
-    ways = []
-    for slant in SLANTS:
-        shift = np.int32(np.round((h / 2 - y) * slant))[:, None]  # of the cut in each row
-        columns = x + shift  # (h, w)
-        inside = (columns >= 0) & (columns < w)
-        crossed = np.take_along_axis(mask, columns.clip(0, w - 1), 1) * inside
-        cost = cv2.blur(np.float32(crossed.sum(0)[None]), (5, 1))[0]
-        cost[:least] = cost[max(0, w - least) :] = np.inf
-        for _ in range(3):  # the thinnest places that are not beside each other
-            at = int(cost.argmin())
-            if not cost[at] < most * stroke:
-                break
-            cost[max(0, at - least) : at + least] = np.inf
-            side = x < at + shift
-            halves = []
-            for half in (ink * side, ink * ~side):
-                left, top, width, height = cv2.boundingRect(np.uint8(half > 0.25))
-                halves.append(half[top : top + height, left : left + width])
-                halves.append(box[[0, 1, 0, 1]] + (left, top, left + width, top + height))
-            if min(map(len, halves[::2])) >= max(0.35 * tall, 0.5 * h):
-                ways.append(halves)
-    return ways
+    # The cheapest ways from the middle row to the top and to the bottom.
+    cost, up = cheapest_ways(mask[h // 2 :: -1])
+    cost_down, down = cheapest_ways(mask[h // 2 :])
+    cost += cost_down
+    least = max(3, int(0.15 * tall))  # a part is wider
+    cost[:least] = cost[max(0, w - least) :] = np.inf
+    places = []
+    for _ in range(w // least):  # the thinnest places that are not beside each other
+        at = int(cost.argmin())
+        if not cost[at] < strokes * stroke + 0.05 * h:
+            break
+        places.append(at)
+        cost[max(0, at - least) : at + least + 1] = np.inf
+    columns = [np.concatenate([up[:0:-1, at], down[:, at]]) for at in sorted(places)]
+    return [np.arange(w) < column[:, None] for column in columns]
+
+
+def cheapest_ways(mask):
+    """The cheapest ways from each column of the first row of (h, w) to its last: their costs, (w,),
+    and the columns that they pass, (h, w). They go through little ink, and straight down."""
+    cost, steps = np.zeros(mask.shape[1]), []
+    for row in mask[::-1]:
+        around = np.pad(cost, 1, constant_values=np.inf)
+        ways = np.stack([around[:-2] + 0.1, cost, around[2:] + 0.1])
+        steps.append(ways.argmin(0) - 1)
+        cost = ways.min(0) + row
+    columns = [np.arange(mask.shape[1])]
+    for step in steps[:0:-1]:
+        columns.append(columns[-1] + step[columns[-1]])
+    return cost, np.array(columns)
+
+
+def main_ink(ink):
+    """Ink (h, w) without the small bits of its neighbours that a cut left there."""
+    _, label, boxes, _ = cv2.connectedComponentsWithStats(np.uint8(ink > 0.25))
+    area = boxes[1:, 4]
+    small = area < 0.12 * area.max(initial=0)
+    return ink * ~np.concatenate([[False], small])[label]

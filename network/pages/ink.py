@@ -63,9 +63,10 @@ def sheet_in(paper, picture):
     for k in np.flatnonzero(size > 0.004 * h * w):
         other, rough = look(k)
         ratio = other / np.maximum(colour, 1)
-        # A shadow has the paper's colour and its grain; of a table's one may be alike, not both.
+        # A shadow has the paper's colour and its grain; of a table's one may be alike, not both. No
+        # shadow takes three quarters of the light.
         unlike = 10 * np.ptp(ratio) / max(ratio.mean(), 0.01) + rough / (plain + 0.002)
-        same[k] |= unlike < 2.2
+        same[k] |= unlike < 2.2 and ratio.mean() > 0.25
     # What lies between parts of the sheet is sheet; what lies between it and the frame is not.
     sheet = np.pad(np.uint8(same[label]), 21)
     sheet = cv2.morphologyEx(sheet, cv2.MORPH_CLOSE, np.ones((21, 21), np.uint8))[21:-21, 21:-21]
@@ -98,31 +99,35 @@ def long_parts(mask):
 
 
 def lean(lines):
-    """The angle of `long_parts`, in radians from the horizontal.
+    """How far lines that lie lean in `long_parts`, and those that stand: two angles in radians.
 
-    It is the one at which their projection is most uneven.
+    They are those at which the projection of the lines is most uneven. A page seen from aside has
+    two; where there are lines one way only, both are theirs.
     """
     y, x = np.nonzero(lines)
     chosen = np.random.default_rng(0).permutation(len(x))[:5_000]
     scale = 1000 / max(lines.shape)
     x, y = x[chosen] * scale, y[chosen] * scale
-    best = 0, 0
-    for angle in np.deg2rad(np.arange(-12, 12.01, 0.25)):
-        for a, b in ((x, y), (-y, x)):  # lines that lie, lines that stand
-            rows = np.bincount(np.int64(b * np.cos(angle) - a * np.sin(angle)) + 2000)
-            best = max(best, (float((rows.astype(float) ** 2).sum()), angle))
-    return best[1]
+    angles = np.deg2rad(np.arange(-12, 12.01, 0.25))
+    unevenness = []  # two lists, of lines that lie and of lines that stand
+    for a, b in ((x, y), (-y, x)):
+        across = (np.int64(b * np.cos(t) - a * np.sin(t)) + 2000 for t in angles)
+        unevenness.append([np.square(np.bincount(rows), dtype=float).sum() for rows in across])
+    found = np.max(unevenness, 1)
+    clear = found > 2 * np.median(unevenness, 1)
+    leans = angles[np.argmax(unevenness, 1)]
+    return leans if clear.all() else leans[[found.argmax()] * 2]
 
 
-def rotation(shape, angle):
-    """The affine matrix (2, 3) about a picture's middle by which what rises by `angle` lies flat,
-    and width and height of the frame that holds the turned picture."""
+def laid_flat(shape, level, upright):
+    """The affine matrix (2, 3) about a picture's middle by which lines that lean by these angles
+    lie flat and stand upright; and width and height of the frame that holds the whole picture."""
     h, w = shape
-    c, s = abs(np.cos(angle)), abs(np.sin(angle))
-    width, height = int(np.ceil(w * c + h * s)), int(np.ceil(w * s + h * c))
-    move = cv2.getRotationMatrix2D((w / 2, h / 2), np.rad2deg(angle), 1)
-    move[:, 2] += (width - w) / 2, (height - h) / 2
-    return move, (width, height)
+    turn = np.array([[np.cos(level), -np.sin(upright)], [np.sin(level), np.cos(upright)]])
+    turn = np.linalg.inv(turn)
+    width, height = np.ceil(np.abs(turn) @ (w, h)).astype(int)
+    shift = np.array([width, height]) / 2 - turn @ (w / 2, h / 2)
+    return np.column_stack([turn, shift]), (int(width), int(height))
 
 
 def lines_in(mask, length):
@@ -139,8 +144,14 @@ def lines_in(mask, length):
     core = cv2.dilate(core, np.ones((1, int(1.15 * length)), np.uint8)) & mask
     # How thick lines are: the usual height of what was found.
     tall = cv2.boxFilter(mask, cv2.CV_32F, (1, 15), normalize=False)
-    thick = int(np.percentile(tall[core > 0], 40) * 1.4 + 2)
-    thick = min(thick, int(0.004 * max(mask.shape)) + 4)  # the stem of a large 1 is no line
+    usual = np.percentile(tall[core > 0], 40)
+    most = (
+        int(0.004 * max(mask.shape)) + 4
+    )  # the stem of a large 1 is no line, but of such a length
+    run = cv2.boxFilter(filled, cv2.CV_32F, (3 * length, 1), borderType=cv2.BORDER_CONSTANT)
+    if (run > 0.93).any():
+        most = max(most, int(usual) + 2)
+    thick = min(int(usual * 1.4 + 2), most)
     strokes = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((thick, 1), np.uint8))
     return core & ~strokes
 

@@ -77,10 +77,17 @@ def read_page(picture, network, device, turn=None, doubt_limit=None):
 
     dark = read_dark_ink(picture, classify, turn, doubt_limit)
     digits = dark.count_digits()
-    if digits > sum(map(len, dark.rows)) / 2:
+    if digits > sum(map(len, dark.rows)) / 2 or not strokes_are_light(picture):
         return dark
     light = read_dark_ink(255 - picture, classify, turn, doubt_limit)
     return light if light.count_digits() > max(digits, sum(map(len, light.rows)) / 2) else dark
+
+
+def strokes_are_light(picture):
+    """Whether what little differs from its surroundings in (H, W, 3) uint8 is brighter than these,
+    by the sign of the third moment: chalk on a board, not ink on paper."""
+    grey = cv2.cvtColor(thumbnail(picture, 500), cv2.COLOR_RGB2GRAY)
+    return ((np.float32(grey) - cv2.medianBlur(grey, 61)) ** 3).sum() > 0
 
 
 def read_dark_ink(picture, classify, turn, doubt_limit):
@@ -111,7 +118,8 @@ def read_dark_ink(picture, classify, turn, doubt_limit):
     rows, texts = [], []
     for row in find_rows(boxes, tall):
         first = first_of_numbers(boxes[row], tall)
-        marks = words_doubted(answers[row], doubt[row], first)
+        high = (boxes[row, 3] - boxes[row, 1]) / tall
+        marks = words_doubted(answers[row], doubt[row], first, high)
         sure = probability[row].max(1)
         texts.append("".join(np.where(first, " ", "").astype(object) + marks))
         values = zip(marks.tolist(), sure.tolist(), given[row].tolist(), strict=True)
@@ -129,9 +137,9 @@ def pieces_of(picture):
         lines = inks.long_parts(np.uint8(ink > least))
         move = np.eye(2, 3)
         if lines.any():
-            angle = inks.lean(lines)
-            if angle:
-                move, size = inks.rotation(ink.shape, angle)
+            leans = inks.lean(lines)
+            if leans.any():
+                move, size = inks.laid_flat(ink.shape, *leans)
                 ink, lines = (cv2.warpAffine(image, move, size) for image in (ink, lines))
             lines = inks.lines_of(lines)
             ink = ink * (1 - lines)

@@ -61,16 +61,18 @@ def first_of_numbers(boxes, tall):
     return np.concatenate([[False], wide])
 
 
-def words_doubted(answers, doubt, first):
+def words_doubted(answers, doubt, first, height):
     """A row's answers, (n,) of digits or ?, with ? for what is no number.
 
     Among digits a mark is a digit, too, even one that would be doubted, (n,) bool, by itself. Not
     where half of the row would be, or in a word: three marks or more without a gap (`first` is as
-    from `first_of_numbers`), two in five doubted. Many letters look like digits.
+    from `first_of_numbers`), two in five doubted. Many letters look like digits. Of marks that are
+    small, their `height` below 0.75 of what is usual on the page, fewer and fewer doubts will do.
     """
     number = first.cumsum()
     marks, doubts = np.bincount(number), np.bincount(number, doubt)
-    word = ((marks > 2) & (doubts >= 0.4 * marks))[number]
+    small = np.bincount(number, height) < 0.75 * marks
+    word = (((marks > 2) | small) & (doubts >= np.where(small, 0.25, 0.4) * marks))[number]
     if doubt.mean() >= 0.5:
         word |= doubt
     return np.where(word, "?", answers)
