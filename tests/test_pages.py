@@ -133,6 +133,15 @@ def test_digits_that_touch_are_parted(read, tmp_path):
     assert rows_of(read(path).stdout) == ["2740567", "359862", "80235", "123456"]
 
 
+def test_a_large_zero_of_two_strokes(read, tmp_path):
+    sheet = np.full((500, 900, 3), 235, np.uint8)
+    write(sheet, "1234567", 60, 20)
+    write(sheet, "23456", 60, 380)
+    cv2.ellipse(sheet, (200, 240), (55, 85), 0, 0, 360, (40, 40, 60), 7, cv2.LINE_AA)
+    cv2.line(sheet, (195, 180), (175, 230), (40, 40, 60), 7, cv2.LINE_AA)
+    assert rows_of(read(save(sheet, tmp_path / "page.png")).stdout) == ["1234567", "0", "23456"]
+
+
 def test_chalk_on_a_board(read, tmp_path):
     page = careful_page(33)
     path = save(255 - page.picture, tmp_path / "page.png")

@@ -145,7 +145,9 @@ def join(pieces, tall, classify):
     )
     shared = np.minimum(a[:, 2], b[:, 2]) - np.maximum(a[:, 0], b[:, 0])
     over = shared > 0.5 * np.minimum(width[first], width[second])
-    good = (bottom - top < 1.5 * tall) & (right - left < 1.3 * tall)
+    # Together they are no larger than a character, or than one of them is.
+    good = bottom - top < np.maximum(1.5 * tall, 1.1 * height[first])
+    good &= right - left < np.maximum(1.3 * tall, 1.1 * width[first])
     good &= peak[second] > 0.3 * peak[first]
     good &= gap < np.where(over, 0.25, 0.12) * tall
     first, second, gap, over = first[good], second[good], gap[good], over[good]
@@ -173,7 +175,8 @@ def join(pieces, tall, classify):
             continue
         group = groups[one] + groups.get(two, [two])
         left, top, right, bottom = hull(pieces.box[group])
-        if bottom - top < 1.5 * tall and right - left < 1.3 * tall:
+        high, wide = 1.1 * height[group].max(), 1.1 * width[group].max()
+        if bottom - top < max(1.5 * tall, high) and right - left < max(1.3 * tall, wide):
             groups.pop(two, None)
             groups[one] = group
             home.update(dict.fromkeys(group, one))
