@@ -218,6 +218,7 @@ def part(inks, boxes, tall, classify):
     room = np.where(above > 1.6, np.maximum(beside, above), beside)  # for so many digits
     # The second digit needs more than its share of it, the more so the better the whole reads.
     most = np.int32((room - 0.1 - 0.6 * probabilities.max(1)) / 1.1 + 1).clip(1, 4)
+    most[room > 6] = 1  # something else
     slices = []  # a list for each ink
     for k, ink in enumerate(inks):
         if is_crossed_out(ink, room[k]):
