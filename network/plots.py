@@ -29,27 +29,14 @@ SURE = 0.9  # below this probability a caption tells the second guess, too
 LETTER = 0.125  # inches that a letter of a title takes
 SIGNED = "RdBu_r"  # negative blue, zero white, positive red
 matplotlib.rcdefaults()  # whatever a user's matplotlibrc asks for, TeX for one
-matplotlib.rcParams.update(
-    {
-        "font.size": 12,
-        "text.color": INK,
-        "text.parse_math": False,  # a $ in a file's name is a $
-        "axes.edgecolor": GREY,
-        "axes.labelcolor": INK,
-        "axes.titlesize": 12,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "grid.color": "#e4e6ea",
-        "grid.linewidth": 0.8,
-        "xtick.color": INK,
-        "ytick.color": INK,
-        "legend.frameon": False,
-        "figure.titlesize": 14,
-        "figure.titleweight": "bold",
-    }
-)
+matplotlib.rc("font", size=12)
+matplotlib.rc("text", color=INK, parse_math=False)  # a $ in a file's name is a $
+matplotlib.rc("axes", edgecolor=GREY, labelcolor=INK, titlesize=12, grid=True, axisbelow=True)
+matplotlib.rc("axes.spines", top=False, right=False)
+matplotlib.rc("grid", color="#e4e6ea", linewidth=0.8)
+matplotlib.rc(("xtick", "ytick"), color=INK)
+matplotlib.rc("legend", frameon=False)
+matplotlib.rc("figure", titlesize=14, titleweight="bold")
 
 
 def save(figure, path):
