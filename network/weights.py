@@ -180,12 +180,18 @@ def read_weights(path):
         raise Problem(f"{path} is empty; fetch or train it anew")
     if path.suffix == ".onnx" or (start[:1] == b"\x08" and b"pytorch" in start):
         raise Problem(f"{path} is an ONNX model, which this program does not read; {SAVE}")
-    if start[8:9] == b"{":
-        return _read_safetensors(path)
-    if start[:2] == b"PK":
-        return _read_zip(path)
-    if start.startswith(TORCH_1_5):
-        return _torch_load(path)
+    try:
+        if start[8:9] == b"{":
+            return _read_safetensors(path)
+        if start[:2] == b"PK":
+            return _read_zip(path)
+        if start.startswith(TORCH_1_5):
+            return _torch_load(path)
+    except Problem:
+        raise
+    except Exception as error:  # broken bytes make libraries raise almost anything
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:100]
+        raise Problem(f"{path} is cut off or damaged ({reason}); fetch or train it anew") from None
     if start[:1] == b"\x80":
         raise Problem(f"{path} is a plain pickle, and reading it could run code; {SAVE}")
     raise Problem(f"{path} is no weights file; train the network first or name another file")
@@ -193,34 +199,24 @@ def read_weights(path):
 
 def _read_safetensors(path):
     try:
-        from safetensors import SafetensorError
         from safetensors.torch import load_file
     except ImportError:
         raise Problem(
             f"to read {path}, install safetensors: python -m pip install safetensors"
         ) from None
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise _damaged(path, error) from None
+    return load_file(path)
 
 
 def _read_zip(path):
     """A zip is what torch.save and numpy.savez write, but also TorchScript and archives."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            sizes = {part.filename: part.file_size for part in archive.infolist()}
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        raise Problem(f"{path} is cut off or damaged; fetch or train it anew") from None
+    with zipfile.ZipFile(path) as archive:
+        sizes = {part.filename: part.file_size for part in archive.infolist()}
     names = [name.partition("/")[2] or name for name in sizes]
     if any(name.startswith("code/") or name == "constants.pkl" for name in names):
         raise Problem(f"{path} is a TorchScript model, which this program does not read; {SAVE}")
     if all(name.endswith(".npy") for name in sizes) and sum(sizes.values()) < MAX_BYTES:
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-        except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise _damaged(path, error) from None
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
     if "data.pkl" not in names:
         listed = ", ".join(list(sizes)[:3])
         raise Problem(f"{path} is a zip file without weights ({listed}); unpack it first")
@@ -235,7 +231,6 @@ def _torch_load(path):
         with warnings.catch_warnings(), _plain_values():
             warnings.simplefilter("ignore")  # about files that are refused anyway
             return torch.load(path, map_location="cpu", weights_only=True)
-    # Broken bytes make torch raise almost anything.
     except Exception as error:
         found = re.search(r"(?:GLOBAL|Unsupported class) ([\w.]+)", str(error))
         if found:
@@ -243,12 +238,7 @@ def _torch_load(path):
                 f"{path} holds more than weights ({found[1]}; perhaps a whole model), and reading "
                 f"that could run code; {SAVE}"
             ) from None
-        raise _damaged(path, error) from None
-
-
-def _damaged(path, error):
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:100]
-    return Problem(f"{path} is cut off or damaged ({reason}); fetch or train it anew")
+        raise
 
 
 def _plain_values():
