@@ -3,8 +3,6 @@
 ink, marks = find_ink(picture)  # (h, w) float32: 0 for paper, 1 for the character's ink
 """
 
-from functools import lru_cache
-
 import cv2
 import numpy as np
 
@@ -137,16 +135,16 @@ def strokes(parts, zoom, weight=1):
     around[1:-1, 1:-1] = calm
     edge = cv2.morphologyEx(around, cv2.MORPH_GRADIENT, box)[1:-1, 1:-1]  # (h, w) uint8
 
-    at = np.flatnonzero(mask)  # (pixels of ink,)
-    group = label.ravel()[at]
+    y, x = np.nonzero(mask)  # (pixels of ink,) each
+    group = label[y, x]
 
     def per_group(values):
         return np.bincount(group, values, minlength=len(left))
 
     area = np.maximum(1, per_group(None))
-    edges = per_group(np.float32(edge.ravel()[at]) ** 2)
+    edges = per_group(np.float32(edge[y, x]) ** 2)
     # A group that touches the frame counts as far as it reaches inside: borders do not.
-    to_frame = distance_to_frame(h, w)[at]
+    to_frame = np.minimum.reduce([y, h - 1 - y, x, w - 1 - x])  # pixels
     inside = per_group(to_frame >= max(1, min(h, w) // 8)) / area
     touches = per_group(to_frame < 2) > 0
     score = edges * np.where(touches, inside, 1)
@@ -178,13 +176,6 @@ def strokes(parts, zoom, weight=1):
 
     at_most = weight * edges[main] ** 2 / area[main]
     return at_most, look_closer
-
-
-@lru_cache(20)
-def distance_to_frame(h, w):
-    """How many pixels are between each of h × w pixels and the frame: (h · w,)."""
-    y, x = np.arange(h)[:, None], np.arange(w)
-    return np.minimum(np.minimum(y, h - 1 - y), np.minimum(x, w - 1 - x)).ravel()
 
 
 def dark_parts(tone, reach):
