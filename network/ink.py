@@ -279,9 +279,8 @@ def printed_lines(mask):
 def stroke_width(mask):
     """How wide strokes are on average in (h, w) uint8, in pixels."""
     # Across a stroke the distance to its edge grows from 0 to half its width: a quarter on average.
-    return (
-        4 * cv2.distanceTransform(mask, cv2.DIST_L2, 3).sum() / max(1, cv2.countNonZero(mask)) - 1
-    )
+    distance = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
+    return 4 * distance.sum() / max(1, cv2.countNonZero(mask)) - 1
 
 
 def without_specks(mask):
