@@ -78,7 +78,13 @@ def read_image(path):
     if not start:
         raise Problem(f"{path} is empty; copy or save it again")
     if start[4:8] == b"ftyp" and start[8:] in HEIC_BRANDS:
-        _learn_heic(path)
+        try:  # to teach Pillow the pictures of iPhones, by a package that need not be there
+            from pillow_heif import register_heif_opener
+        except ImportError:
+            raise Problem(
+                f"{path} is a HEIC picture; python -m pip install pillow-heif, or save it as JPEG"
+            ) from None
+        register_heif_opener()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about sizes
@@ -95,17 +101,6 @@ def read_image(path):
         if "truncated" in str(error).lower():
             raise Problem(f"{path} is cut off; copy or save it again") from None
     raise Problem(f"{path} is no image, or a damaged one; save it as PNG or JPEG")
-
-
-def _learn_heic(path):
-    """Teaches Pillow the pictures of iPhones, by a package that need not be there."""
-    try:
-        from pillow_heif import register_heif_opener
-    except ImportError:
-        raise Problem(
-            f"{path} is a HEIC picture; python -m pip install pillow-heif, or save it as JPEG"
-        ) from None
-    register_heif_opener()
 
 
 def _as_rgb(image):
