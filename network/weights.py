@@ -190,6 +190,12 @@ def read_weights(path):
     except Problem:
         raise
     except Exception as error:  # broken bytes make libraries raise almost anything
+        found = re.search(r"(?:GLOBAL|Unsupported class) ([\w.]+)", str(error))  # torch's words
+        if found:
+            raise Problem(
+                f"{path} holds more than weights ({found[1]}; perhaps a whole model), and reading "
+                f"that could run code; {SAVE}"
+            ) from None
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:100]
         raise Problem(f"{path} is cut off or damaged ({reason}); fetch or train it anew") from None
     if start[:1] == b"\x80":
@@ -227,18 +233,9 @@ def _read_zip(path):
 
 
 def _torch_load(path):
-    try:
-        with warnings.catch_warnings(), _plain_values():
-            warnings.simplefilter("ignore")  # about files that are refused anyway
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        found = re.search(r"(?:GLOBAL|Unsupported class) ([\w.]+)", str(error))
-        if found:
-            raise Problem(
-                f"{path} holds more than weights ({found[1]}; perhaps a whole model), and reading "
-                f"that could run code; {SAVE}"
-            ) from None
-        raise
+    with warnings.catch_warnings(), _plain_values():
+        warnings.simplefilter("ignore")  # about files that are refused anyway
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _plain_values():
