@@ -151,14 +151,11 @@ def downloading(what_is, folder, otherwise):
 
 
 def load(dataset, data_dir, train, count=None):
-    """Reads the training part or the test part of a data set: a `Labelled`.
+    """Reads the training part or, without `train`, the test part of a data set: a `Labelled`.
 
-    Args:
-        dataset: "MNIST", "FashionMNIST" or "drawn digits" (60,000 to train, 10,000 to test, the
-            same at every call).
-        data_dir: where `find_dataset` put the files.
-        train: whether the training part is wanted.
-        count: how many images are enough, from the first on; all when left out.
+    That is "MNIST" or "FashionMNIST", where `find_dataset` found or put them, or "drawn digits",
+    60,000 to train and 10,000 to test, the same at every call. With a `count`, the first so many
+    images are enough.
 
     Raises:
         Problem: a file is cut off, no idx file, or holds labels out of range.

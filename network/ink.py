@@ -27,9 +27,8 @@ class NoInk(Problem):
 def find_ink(picture):
     """Finds the ink of one character in a picture, (H, W) or (H, W, 3) uint8.
 
-    Returns:
-        (h, w) float32, 0 for paper and 1 for ink, large pictures shrunk to at most `SHRINK_TO`; and
-        how many marks of about its size there are, itself among them.
+    Returns (h, w) float32, 0 for paper and 1 for ink, large pictures shrunk to at most `SHRINK_TO`;
+    and how many marks of about its size there are, itself among them.
 
     Raises:
         NoInk: nothing in the picture stands out.

@@ -81,14 +81,8 @@ class MyNetwork(nn.Module):
 
 
 def network_input(images):
-    """Images as the network takes them.
-
-    Args:
-        images: (B, 28, 28), grey values 0 to 255, uint8 or float, ink light on dark.
-
-    Returns:
-        (B, 1, 28, 28) float32 of about zero mean and unit variance.
-    """
+    """Images (B, 28, 28), grey values 0 to 255, uint8 or float, ink light on dark, as the network
+    takes them: (B, 1, 28, 28) float32 of about zero mean and unit variance."""
     return images.unsqueeze(1).float().sub(255 * MEAN).div_(255 * STD)
 
 

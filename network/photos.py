@@ -35,11 +35,7 @@ def normalise(picture):
 
 
 def read_character(path, transform=normalise):
-    """Reads a picture of one character and makes 28×28 of it.
-
-    Args:
-        path: an image file.
-        transform: makes the 28×28.
+    """Reads a file with a picture of one character and makes 28×28 of it by a transform.
 
     Returns the picture, (H, W, 3) uint8 RGB; (28, 28) uint8; and how many marks of that character's
     size `normalise` saw in the picture, 1 with another transform.
@@ -162,12 +158,8 @@ def whole_picture(picture):
 
 
 def transform_of(names, facts):
-    """How a picture becomes the 28×28 that a network learned to read.
-
-    Args:
-        names: of its classes.
-        facts: what its checkpoint says.
-    """
+    """How a picture becomes the 28×28 that a network learned to read, by the names of its classes
+    and the facts in its checkpoint."""
     if "T-shirt" in names:  # clothes are no ink on paper
         return whole_picture
     return report_transform if facts.get("transform") == "report" else normalise
