@@ -267,12 +267,11 @@ def curriculum(progress):
 
 
 def make_optimizer(network, recipe):
-    """The recipe's optimizer of all parameters that are not frozen."""
-    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    """The recipe's optimizer; frozen parameters, which get no gradients, it passes over."""
     rate, decay = recipe.learning_rate, recipe.weight_decay
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(learning, rate, recipe.momentum, weight_decay=decay)
-    return torch.optim.AdamW(learning, rate, weight_decay=decay)
+        return torch.optim.SGD(network.parameters(), rate, recipe.momentum, weight_decay=decay)
+    return torch.optim.AdamW(network.parameters(), rate, weight_decay=decay)
 
 
 def make_schedule(optimizer, recipe, steps, done):
