@@ -67,13 +67,11 @@ def in_order(settings, seeds):
 
 def describe(setting):
     """In what a setting differs from the baseline."""
-    parts = []
-    if setting.filters != BASELINE.filters:
-        parts.append(f"{setting.filters} filters")
-    if setting.dropout != BASELINE.dropout:
-        parts.append(f"dropout {setting.dropout:g}")
-    if setting.batch_size != BASELINE.batch_size:
-        parts.append(f"batch {setting.batch_size}")
-    if setting.learning_rate != BASELINE.learning_rate:
-        parts.append(f"rate {setting.learning_rate:g}")
-    return ", ".join(parts) or "baseline"
+    texts = {
+        "filters": f"{setting.filters} filters",
+        "dropout": f"dropout {setting.dropout:g}",
+        "batch_size": f"batch {setting.batch_size}",
+        "learning_rate": f"rate {setting.learning_rate:g}",
+    }
+    differ = [texts[name] for name in texts if getattr(setting, name) != getattr(BASELINE, name)]
+    return ", ".join(differ) or "baseline"
