@@ -46,16 +46,15 @@ def split(training, test, train_size=None):
             f"are left to learn from when {held_out:,} are held out to validate on; "
             "choose a smaller --train-size or another --dataset"
         )
-    parts = {
-        "train": (training, slice(0, train_size or most)),
-        "validation": (training, slice(most, None)),
-        "test": (test, slice(None)),
+    chosen = train_size or most
+    return {
+        "train": training.images[:chosen].numpy(),
+        "train labels": training.labels[:chosen].numpy(),
+        "validation": training.images[most:].numpy(),
+        "validation labels": training.labels[most:].numpy(),
+        "test": test.images.numpy(),
+        "test labels": test.labels.numpy(),
     }
-    data = {}
-    for name, (labelled, part) in parts.items():
-        data[name] = labelled.images[part].numpy()
-        data[f"{name} labels"] = labelled.labels[part].numpy()
-    return data
 
 
 def identity(dataset, data, epochs):
