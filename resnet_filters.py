@@ -118,17 +118,12 @@ def draw(layer, picture, rows, folder):
     # The whole layer at stride 1, so that responses are as large as the picture: (64, H, W)
     responses = operators.respond(seen, layer.filters, padded=True)
     of = f"the first layer of a {layer.words}"
-    counts = {label: findings.counts(row) for label, row in rows.items()}
     drawn = {
         f"ext1_filters{layer.suffix}": figures.colour_filters(
             layer.filters, tuning, order, f"The 64 filters of {of}, by family; grey is zero"
         ),
         f"ext1_analysis{layer.suffix}": figures.tuning_overview(
-            tuning,
-            rows[findings.ALIKE],
-            rows.get(findings.DIGITS),
-            counts,
-            f"What the filters of {of} are tuned to",
+            rows, f"What the filters of {of} are tuned to"
         ),
         f"ext1_image{layer.suffix}{picture.suffix}": figures.image_channels(
             picture.pixels, seen, f"As given, and as a {layer.words} takes it: {picture.words}"

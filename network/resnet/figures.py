@@ -12,6 +12,7 @@ from network import plots
 from network.filters import gratings
 from network.pictures import thumbnail
 from network.plots import BLUE, GREEN, GREY, INK, ORANGE, RED, SIGNED
+from network.resnet import findings
 
 KIND_LOOKS = (BLUE, "o"), (ORANGE, "D"), (GREEN, "s"), (RED, "p"), (GREY, "X")  # of each kind
 PALE = "#d5d8dd"
@@ -136,18 +137,16 @@ def image_channels(picture, channels, title):
     return figure
 
 
-def tuning_overview(tuning, chance, digits, counts, title):
-    """What the filters of a first layer are tuned to, at a glance.
-
-    Each a `gratings.Tuning`: of the layer, of random filters that are as smooth and as coloured,
-    and of the digit network's, or None. `counts` has the numbers (5,) of each kind, by label.
-    """
+def tuning_overview(rows, title):
+    """What the filters of a first layer are tuned to, at a glance; `rows` are as of
+    `findings.measure_all`."""
+    tuning, digits = rows[findings.LAYER], rows.get(findings.DIGITS)
     figure = plots.titled(13, 10, title)
     grid = figure.add_gridspec(2, 2, height_ratios=(1, 1.1))
     _draw_gratings(figure.add_subplot(grid[0, 0]), tuning, digits)
     _draw_bandwidths(figure.add_subplot(grid[0, 1]), tuning)
-    _draw_forms(figure.add_subplot(grid[1, 0]), tuning, chance)
-    _draw_counts(figure.add_subplot(grid[1, 1]), counts)
+    _draw_forms(figure.add_subplot(grid[1, 0]), tuning, rows[findings.ALIKE])
+    _draw_counts(figure.add_subplot(grid[1, 1]), rows)
     look = {"ls": "", "marker": "^", "mfc": "none", "mec": INK, "ms": 9}
     extra = [] if digits is None else [Line2D([], [], **look, label="digit network")]
     _kind_legend(figure, extra)
@@ -175,8 +174,9 @@ def _draw_gratings(axis, tuning, digits):
     for radius in np.arange(0.1, limit + 0.01, 0.1):
         axis.plot(radius * np.cos(half), radius * np.sin(half), color=GREY, lw=0.8, zorder=0.5)
     axis.set(xlim=(-limit, limit), ylim=(limit, 0), aspect="equal")
-    axis.xaxis.set_major_locator(MultipleLocator(0.1))
-    axis.yaxis.set_major_locator(MultipleLocator(0.1))
+    step = 0.1 if limit <= 0.5 else 0.2  # or the numbers would touch
+    axis.xaxis.set_major_locator(MultipleLocator(step))
+    axis.yaxis.set_major_locator(MultipleLocator(step))
     axis.set(xlabel="cycles per pixel to the right", ylabel="cycles per pixel down")
     flat = np.sum(tuning.frequency == 0)
     axis.set_title(f"preferred gratings, by frequency and direction;\n{flat} prefer flat light")
@@ -224,16 +224,16 @@ def _draw_forms(axis, tuning, chance):
         values.set_major_formatter(PercentFormatter(1))
 
 
-def _draw_counts(axis, counts):
+def _draw_counts(axis, rows):
     """The kinds of the layer's filters and of what they are compared with, as shares."""
-    for row, numbers in enumerate(counts.values()):
-        shares, left = numbers / max(numbers.sum(), 1), 0
+    for row, numbers in enumerate(map(findings.counts, rows.values())):
+        shares, left = numbers / numbers.sum(), 0
         for share, number, (colour, _) in zip(shares, numbers, KIND_LOOKS, strict=True):
             bars = axis.barh(row, share, 0.7, left, color=colour)
             if share >= 0.06:
                 axis.bar_label(bars, [number], label_type="center", color="white", weight="bold")
             left += share
-    axis.set_yticks(range(len(counts)), counts)
+    axis.set_yticks(range(len(rows)), rows)
     axis.invert_yaxis()
     axis.set_xlim(0, 1)
     axis.xaxis.set_major_formatter(PercentFormatter(1))
