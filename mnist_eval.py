@@ -8,7 +8,6 @@ pictures are the user's own, the figures' names say so.
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
 
 from network import cli
 
@@ -203,11 +202,11 @@ def read_all(paths, transform, network, device):
         pool = cli.processes(TOGETHER)
         torch.set_num_threads(1)  # others would wait, busily, for the cores that processes have
     with pool:
-        looks = map(partial(pool.map, look_at), parts)  # begun when asked for
-        ahead = list(islice(looks, 1))
-        for part in parts:
-            ahead += islice(looks, 1)  # read while the network is asked
-            seen = list(ahead.pop(0))
+        ahead = pool.map(look_at, parts[0])
+        for part, after in zip(parts, [*parts[1:], []], strict=True):
+            # Those after are read while the network is asked.
+            looks, ahead = ahead, pool.map(look_at, after)
+            seen = list(looks)
             images = [nothing if isinstance(look, Problem) else look[1] for look in seen]
             batch = torch.from_numpy(np.stack(images)).to(device)  # (TOGETHER, 28, 28)
             yield from zip(part, seen, predict(network, batch).cpu(), strict=True)
