@@ -70,7 +70,10 @@ def main(options):
     suffix, name = ("_drawn", "drawn") if dataset == "drawn digits" else ("", "mnist")
     options.path = options.models_dir / f"{name}_network.pth"
     options.unfinished = options.models_dir / f"{name}_network_unfinished.pth"
-    written = plots.save_all(draw_examples(test), options.figures_dir, suffix)  # 1.A
+    title = f"The first six test images of {test.dataset}"
+    captions = [test.class_names[label] for label in test.labels[:6]]
+    drawn = {"1a_examples": figures.image_grid(test.images[:6].cpu(), captions, 3, title)}
+    written = plots.save_all(drawn, options.figures_dir, suffix)  # 1.A
     torch.manual_seed(options.seed)
     network = MyNetwork().to(device)
     lessons, learner = training, network
@@ -83,7 +86,8 @@ def main(options):
     doubts = settle_doubts(network, training, lessons, options) if learner is not network else {}
     drawn = draw_curves(history, lessons, options)
     print_accuracies(network, training, test)
-    drawn |= draw_network(network, test)  # 1.B, now that there is something to see
+    image = network_input(test.images[:1])  # 1.B, now that there is something to see
+    drawn["1b_network"] = figures.network_diagram(network, image, test.class_names)
     written += plots.save_all(drawn, options.figures_dir, suffix)
     written.append(save(network, lessons, history, doubts, options))  # 1.D
     cli.print_files(written)
@@ -97,19 +101,6 @@ def chosen_recipe(options):
     if recipe != REPORT or changes.get("optimizer", "sgd") != "sgd":
         changes = {"learning_rate": None, **changes}  # the new recipe's own, unless given
     return dataclasses.replace(recipe, **changes)
-
-
-def draw_examples(test):
-    """1.A: the first six test images and their labels."""
-    captions = [test.class_names[label] for label in test.labels[:6]]
-    title = f"The first six test images of {test.dataset}"
-    return {"1a_examples": figures.image_grid(test.images[:6].cpu(), captions, 3, title)}
-
-
-def draw_network(network, test):
-    """1.B: the network as a diagram, with the first test image on its way through it."""
-    image = network_input(test.images[:1])
-    return {"1b_network": figures.network_diagram(network, image, test.class_names)}
 
 
 def learn(network, learner, training, lessons, test, options):
