@@ -130,13 +130,13 @@ class Cluster(AbstractContextManager):
 
         for name in ("distributed", "distributed.client"):  # what goes wrong becomes one line
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        self.address, self.epochs = address, epochs
+        self.address = address
         self.broke_down = f"the Dask cluster at {address} lost its scheduler or all its workers"
         # The code travels as such, like a function typed in at a prompt. `upload_file` would leave
         # modules behind that a later run, of newer code, would find already imported.
         cloudpickle.register_pickle_by_value(network)
         try:
-            self.cargo = {"code": cloudpickle.dumps(run_trial), "data": data}
+            self.cargo = {"code": cloudpickle.dumps(run_trial), "data": data, "epochs": epochs}
         finally:
             cloudpickle.unregister_pickle_by_value(network)
         with self._reachable():
@@ -147,12 +147,11 @@ class Cluster(AbstractContextManager):
 
     def submit_all(self, trials):
         """Has trials run; returns a dict of them by their futures."""
-        epochs = self.epochs
 
         def run(setting, cargo):  # defined here, so that it is sent as such, too
             import pickle
 
-            return pickle.loads(cargo["code"])(setting, cargo["data"], epochs)
+            return pickle.loads(cargo["code"])(setting, cargo["data"], cargo["epochs"])
 
         with self._reachable():
             self.client.wait_for_workers(1, timeout=PATIENCE)
