@@ -17,16 +17,11 @@ READ, DRAWN_MORE = 10_000, 2_000  # to calibrate with: training images, and draw
 
 
 def with_drawn(training, seed):
-    """Adds to training images of digits what the pen draws: digits in the ways of many countries,
-    and what is no digit.
-
-    Args:
-        training: a `Labelled`.
-        seed: the same seed draws the same images.
+    """Adds to training images of digits what the pen draws, the same by the same seed.
 
     Returns:
-        A `Labelled`: first the images given, then drawn digits, at the end what is none, with
-        labels from 10 on, in the order of `nodigits.CLASSES`.
+        A `Labelled`: first the images given, then digits in the ways of many countries, at the end
+        what is no digit, with labels from 10 on, in the order of `nodigits.CLASSES`.
     """
     others, kinds = nodigits.drawn(DRAWN_OTHERS, seed)
     digits = _followed_by(training, *pen.drawn_digits(DRAWN_DIGITS, seed, SWING))

@@ -88,12 +88,8 @@ def network_diagram(network, image, class_names):
     """A network as the tensors that one image becomes on its way through it.
 
     Everything is read off the running network. Feature maps are stacks of sheets in proportion to
-    their height, width and number; vectors are columns of a tenth of a pixel an entry.
-
-    Args:
-        network: takes (1, 1, 28, 28) and returns log-probabilities (1, classes).
-        image: the network's input, (1, 1, 28, 28) float.
-        class_names: one for each output.
+    their height, width and number; vectors are columns of a tenth of a pixel an entry. The network
+    takes the image, (1, 1, 28, 28) float, and returns log-probabilities (1, classes).
     """
     stages = _stages(network, image)
     gap, slot = 7, 19  # between blocks; the least width that a block's text needs
@@ -154,14 +150,8 @@ def _draw_answer(axis, stage, class_names, x, tall):
 
 
 def accuracy_curves(epochs, checked, title):
-    """Training and test accuracy by epoch.
-
-    Args:
-        epochs: a dict for each epoch with "epoch" (1 for the first), "running_accuracy" (while
-            learning), "train_accuracy" and "test_accuracy" (eval mode), all 0 to 1.
-        checked: training images of which "train_accuracy" is measured, from the first on.
-        title: of the figure.
-    """
+    """Training and test accuracy, 0 to 1, by epoch: dicts as of `training.measures`, in which
+    "train_accuracy" is of the first `checked` training images."""
     figure = plots.titled(8.5, 5, title)
     axis = figure.subplots()
     numbers = [epoch["epoch"] for epoch in epochs]
@@ -191,7 +181,6 @@ def loss_curves(batch_losses, batch_size, images, tests, title):
         batch_size: images in a batch, but for the last of an epoch, which may have fewer.
         images: images in an epoch.
         tests: pairs of training images seen, and test loss then.
-        title: of the figure.
     """
     figure = plots.titled(8.5, 5, title)
     axis = figure.subplots()
@@ -230,12 +219,7 @@ def image_grid(images, captions, columns, title):
 def test_results(probabilities, test):
     """The figures of a test: the first nine images, the confusion matrix, the worst mistakes.
 
-    Args:
-        probabilities: (N, classes).
-        test: the `Labelled` images that these are of.
-
-    Returns:
-        A dict of name to figure.
+    A dict by name, of the probabilities (N, classes) and the `Labelled` images they are of.
     """
     names = test.class_names
     answers = probabilities.argmax(1)
@@ -266,11 +250,8 @@ def test_results(probabilities, test):
 def recognised(pairs, names, title):
     """Pictures as given and as the network sees them, right answers in green, mistakes in red.
 
-    Args:
-        pairs: of each an `Answer`, the picture (H, W, 3), what the network sees of it (28, 28) and
-            its probabilities (classes,).
-        names: of the classes.
-        title: of the figure.
+    There are of each an `Answer`, the picture (H, W, 3), what the network sees of it (28, 28) and
+    its probabilities (classes,).
     """
     captions, colours = [], []
     for answer, _, _, probabilities in pairs:

@@ -24,12 +24,10 @@ CODE = (HERE / "trial.py", HERE.parent / "model.py", HERE.parent / "training.py"
 
 
 def split(training, test, train_size=None):
-    """The images of all trials.
+    """The images of all trials, out of two `Labelled`.
 
-    Args:
-        training: a `Labelled`; its last sixth (MNIST's last 10,000) is held out to validate on.
-        test: a `Labelled`.
-        train_size: how many of the other training images to learn from; all when left out.
+    The last sixth of the training images (MNIST's last 10,000) is held out to validate on; the
+    first `train_size` of the others are to learn from, all when left out.
 
     Returns:
         A dict of numpy arrays: for "train", "validation" and "test" the images, (N, 28, 28) uint8,
