@@ -46,19 +46,14 @@ class WithOthers(nn.Module):
     def forward(self, x):
         """Log-probabilities (B, classes + others) of images made by `network_input`."""
         features = self.network.features(x)
-        outputs = torch.cat([self.network.fc2(features), self.others(features)], dim=1)
-        return F.log_softmax(outputs, dim=1)
+        return torch.cat([self.network.fc2(features), self.others(features)], 1).log_softmax(1)
 
 
 class Doubts(nn.Module):
     """Two layers beside a digit network's last one, which give what is no digit classes of its own.
 
-    They see all that the network makes of an image (`insight`), and nothing of it changes.
-
-    Args:
-        inputs: how many numbers `insight` gives of an image.
-        classes: how many of these, the first ones, are the network's logits.
-        others: how many classes more.
+    They see all that the network makes of an image (`insight`), and nothing of it changes. Of these
+    `inputs` the first `classes` are the network's logits; there are `others` classes more.
     """
 
     def __init__(self, inputs, classes, others):
@@ -74,8 +69,7 @@ class Doubts(nn.Module):
 
     def forward(self, insight):
         """Log-probabilities (B, classes + others) of insight (B, inputs)."""
-        outputs = torch.cat([insight[:, : self.classes], self.layers(insight)], dim=1)
-        return F.log_softmax(outputs, dim=1)
+        return torch.cat([insight[:, : self.classes], self.layers(insight)], 1).log_softmax(1)
 
 
 def insight(network, x):
@@ -107,12 +101,9 @@ class Doubtful(nn.Module):
 def with_doubts(network, facts):
     """A network to read with, which doubts what is no digit if its checkpoint can.
 
-    Args:
-        network, facts: as `load_network` returns them.
-
-    Returns:
-        A module that answers like the network, and the entropy (nats) of its answer above which
-        an image is perhaps no digit: `Views` of a `Doubtful`, or the network itself and None.
+    Of what `load_network` returns it makes a module that answers like the network, and the entropy
+    (nats) of its answer above which an image is perhaps no digit: `Views` of a `Doubtful`, or the
+    network itself and None.
     """
     if "doubts" not in facts:
         return network, None
@@ -125,15 +116,10 @@ def with_doubts(network, facts):
 
 
 def learn_doubts(network, images, labels):
-    """Learns to tell what is no digit.
+    """Learns to tell what is no digit: `Doubts`, in eval mode; the `MyNetwork` stays as it is.
 
-    Args:
-        network: a `MyNetwork`; it stays as it is.
-        images: (N, 28, 28) uint8, digits and others, on the network's device.
-        labels: (N,) int64, there too: digits and, after them, classes of what is none.
-
-    Returns:
-        `Doubts`, in eval mode.
+    Images are (N, 28, 28) uint8, digits and others, and labels (N,) int64, digits and, after them,
+    classes of what is none; both on the network's device.
     """
     both = torch.cat([images, random_affine(images)])
     seen = features(network, both, insight)  # (2 · N, 380)
@@ -153,15 +139,10 @@ def odds(share):
 
 @torch.no_grad()
 def calibrate(network, images, labels):
-    """Makes a network as sure of its answers as it is right, by a factor of its last layer.
+    """Makes a `MyNetwork` as sure of its answers as it is right, by a factor of its last layer.
 
     That is temperature scaling (Guo et al. 2017, "On Calibration of Modern Neural Networks"); no
-    answer changes.
-
-    Args:
-        network: a `MyNetwork`.
-        images: (N, 28, 28) uint8, such as it was not trained on.
-        labels: (N,) int64.
+    answer changes. Images (N, 28, 28) uint8 are such as it was not trained on, labels (N,) int64.
     """
     logits = network.fc2(features(network, images))
 
