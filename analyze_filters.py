@@ -24,11 +24,7 @@ def parse_options():
         help="conv2: figure 2a has a kernel for each filter and feature map of conv1, 2b what the "
         "filters make of these maps; all kernels are compared, without figure 2c",
     )
-    add(
-        "--image",
-        type=cli.path_name,
-        help="picture for figure 2d (default: the ninth test image)",
-    )
+    add("--image", type=cli.path_name, help="picture for figure 2d (default: the ninth test image)")
     parser.add_dataset("to look at")
     return parser.parse_args()
 
