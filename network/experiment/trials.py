@@ -1,5 +1,6 @@
 """Many trials at a time, in processes of this machine or on a Dask cluster."""
 
+import logging
 import multiprocessing
 import os
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+import network
 from network.experiment.trial import run_trial
 from network.files import Problem
 
@@ -124,10 +126,6 @@ class Cluster(AbstractContextManager):
                 "--cluster needs Dask, which is not installed; "
                 'pip install "dask[distributed]", or leave --cluster out'
             ) from None
-        import logging
-
-        import network
-
         for name in ("distributed", "distributed.client"):  # what goes wrong becomes one line
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self.address = address
