@@ -99,9 +99,7 @@ def train_last_layer(network, images, labels, noise=NOISE):
     # The longer the features are as vectors, the smaller a step the layer bears: of length 1.
     scale = points.square().sum(1).mean().clamp(min=1e-9).rsqrt()
     head = nn.Sequential(nn.Linear(*network.fc2.weight.T.shape), nn.LogSoftmax(dim=1))
-    head.to(points.device).load_state_dict(
-        {"0.weight": network.fc2.weight, "0.bias": network.fc2.bias}
-    )
+    head.to(points.device)[0].load_state_dict(network.fc2.state_dict())
     for epoch in train(head, points * scale, labels, FROZEN, prepare=nn.Identity()):
         with torch.no_grad():  # what was done to the features goes into the weights
             network.fc2.weight.copy_(head[0].weight @ (matrix * scale))
