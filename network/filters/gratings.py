@@ -302,8 +302,7 @@ def chance_filters(filters, rng, alike=False):
     wanted = smoothness(filters.reshape(-1, size, size)) if np.any(filters) else 0
     blurs = np.linspace(0, size / 2, 41)  # standard deviations in pixels
     trial = np.random.default_rng(0).normal(size=(POOL, 3 * size, 3 * size))
-    reached = [smoothness(_blurred(trial, size, blur)) for blur in blurs]
-    blur = blurs[np.argmin(np.abs(np.array(reached) - wanted))]
+    blur = min(blurs, key=lambda blur: abs(smoothness(_blurred(trial, size, blur)) - wanted))
     noise = rng.normal(size=(POOL, channels, 3 * size, 3 * size))
     norm = np.sqrt((filters**2).sum((1, 2, 3), keepdims=True))
     unit = filters / np.maximum(norm, 1e-30)  # each counts the same
