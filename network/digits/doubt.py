@@ -50,15 +50,13 @@ class WithOthers(nn.Module):
 
 
 class Doubts(nn.Module):
-    """Two layers beside a digit network's last one, which give what is no digit classes of its own.
+    """Two layers beside a digit network's last one, which give what is no digit `others` classes of
+    its own. They see all that the network makes of an image (`insight`); nothing of it changes."""
 
-    They see all that the network makes of an image (`insight`), and nothing of it changes. Of these
-    `inputs` the first `classes` are the network's logits; there are `others` classes more.
-    """
-
-    def __init__(self, inputs, classes, others):
+    def __init__(self, network, others):
         super().__init__()
-        self.classes = classes
+        self.classes = network.fc2.out_features
+        inputs = self.classes + network.fc2.in_features + network.fc1.in_features
         self.layers = nn.Sequential(
             nn.BatchNorm1d(inputs),
             nn.Linear(inputs, HIDDEN),
@@ -68,7 +66,7 @@ class Doubts(nn.Module):
         )
 
     def forward(self, insight):
-        """Log-probabilities (B, classes + others) of insight (B, inputs)."""
+        """Log-probabilities (B, classes + others) of insight (B, 380)."""
         return torch.cat([insight[:, : self.classes], self.layers(insight)], 1).log_softmax(1)
 
 
@@ -108,9 +106,7 @@ def with_doubts(network, facts):
     if "doubts" not in facts:
         return network, None
     limit, weights = facts["doubts"]["limit"], facts["doubts"]["weights"]
-    doubts = Doubts(
-        len(weights["layers.0.bias"]), network.fc2.out_features, len(weights["layers.4.bias"])
-    )
+    doubts = Doubts(network, len(weights["layers.4.bias"]))
     doubts.load_state_dict(weights)
     return Views(Doubtful(network, doubts.to(network.fc1.weight.device))).eval(), limit
 
@@ -124,7 +120,7 @@ def learn_doubts(network, images, labels):
     both = torch.cat([images, random_affine(images)])
     seen = features(network, both, insight)  # (2 · N, 380)
     classes = network.fc2.out_features
-    doubts = Doubts(seen.shape[1], classes, labels.max().item() + 1 - classes).to(seen.device)
+    doubts = Doubts(network, labels.max().item() + 1 - classes).to(seen.device)
     list(train(doubts, seen, labels.repeat(2), RECIPE, prepare=nn.Identity()))
     share = (labels >= classes).float().mean().item()
     with torch.no_grad():
