@@ -19,11 +19,11 @@ def true_label(path, names):
     The folder has the name of a class, in capitals or not, or is the Greek letter itself; or, of
     digits, the file's name is one of the forms of `CLAIM`. No other number is taken for a digit.
     """
-    folder = letter_name(Path(path).absolute().parent.name).casefold()
+    folder = letter_name(path.absolute().parent.name).casefold()
     classes = [letter_name(name).casefold() for name in names]
     if folder in classes:
         return classes.index(folder)
-    claim = CLAIM.fullmatch(Path(path).stem)
+    claim = CLAIM.fullmatch(path.stem)
     return int(claim[1]) if claim and tuple(names) == DIGITS else None
 
 

@@ -79,7 +79,7 @@ def code_checksum(*paths):
     """A checksum of Python files which comments and line breaks do not change."""
     checksum = hashlib.sha256()
     for path in paths:
-        checksum.update(ast.unparse(ast.parse(Path(path).read_bytes())).encode())
+        checksum.update(ast.unparse(ast.parse(path.read_bytes())).encode())
     return checksum.hexdigest()[:16]
 
 

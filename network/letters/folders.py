@@ -60,7 +60,6 @@ def find_letters(folder):
     Raises:
         Problem: the folder is missing, cannot be read, or has no letters in it.
     """
-    folder = Path(folder)
     if not folder.is_dir():
         raise Problem(f"no folder {folder}; name one that has a folder for each letter")
     inside = _folders(folder)
@@ -187,4 +186,4 @@ def draw_letters(names, count, seed):
 def are_drawn(folder):
     """Whether letters are drawn by `network/pen.py`, not written: those that ship, or no folder."""
     shipped = [HOME / "data" / name for name in ("greek_train", "greek_extended", "greek_test")]
-    return not folder or Path(folder).resolve() in [path.resolve() for path in shipped]
+    return not folder or folder.resolve() in [path.resolve() for path in shipped]

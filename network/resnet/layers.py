@@ -68,10 +68,10 @@ def first_layer(choice, model, models_dir):
     Raises:
         Problem: the weights are not to be had, broken, or of another model.
     """
-    shipped = Path(models_dir) / SHIPPED
+    shipped = models_dir / SHIPPED
     choice = str(choice)
     if choice not in ("auto", "imagenet"):
-        return read_first_layer(shipped if choice == "cifar10" else choice, model)
+        return read_first_layer(shipped if choice == "cifar10" else Path(choice), model)
     name = model or REPORTS
     try:
         return read_first_layer(find_or_download(name), name, "ImageNet")
@@ -123,7 +123,6 @@ def read_first_layer(path, model, learned=None):
         Problem: the file is missing, cut off, no weights file, would run code, or holds weights of
             another model or that are no finite numbers.
     """
-    path = Path(path)
     content = read_weights(path)
     facts = content if isinstance(content, dict) else {}
     # The first layer alone, beside what says whose it is; else a whole state_dict.

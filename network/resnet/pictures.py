@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -52,7 +51,6 @@ def load_folder(folder):
     Raises:
         Problem: there are not two folders with four pictures each, or a picture cannot be read.
     """
-    folder = Path(folder)
     if not folder.is_dir():
         raise Problem(f"{folder} is no folder; name one with a folder of pictures for each class")
     classes = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
