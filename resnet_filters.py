@@ -89,9 +89,8 @@ def main(options):
     print(f"image: {picture.words}, {width}×{height} pixels")
 
     rows = findings.measure_all(layer.filters_on_rgb, digit_filters(options), options.seed)
-    tuning = rows[findings.LAYER]
     print(findings.LEGEND)
-    findings.print_table(tuning)
+    findings.print_table(rows[findings.LAYER])
     if findings.DIGITS in rows:
         print("\nthe digit network's filters, which know no colour:")
         findings.print_table(rows[findings.DIGITS])
