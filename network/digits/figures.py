@@ -100,7 +100,6 @@ def network_diagram(network, image, class_names):
     figure = plots.titled(total / 15.5, (tall + 36) / 15.5, title)
     axis = figure.subplots()
     axis.set_axis_off()
-    axis.set_aspect("equal")
     left, end = 0, None  # of the next slot; of the last block drawn
     for stage in stages:
         width = stage.size[0]
@@ -118,8 +117,7 @@ def network_diagram(network, image, class_names):
         axis.text(middle, -tall / 2 - 3, "\n".join(lines), ha="center", va="top", fontsize=11)
         left, end = left + max(width, slot) + gap, x + width
     _draw_answer(axis, stages[-1], class_names, end, tall)
-    axis.set_xlim(-2, total)
-    axis.set_ylim(-tall / 2 - 17, tall / 2 + 8)
+    axis.set(xlim=(-2, total), ylim=(-tall / 2 - 17, tall / 2 + 8))
     return figure
 
 
@@ -165,8 +163,7 @@ def accuracy_curves(epochs, checked, title):
     # The first epochs while learning are so much worse that they would press the rest together.
     lowest = min(epoch[key] for epoch in epochs for key in ("train_accuracy", "test_accuracy"))
     axis.set_ylim(1 - 1.5 * (1 - lowest) - 1e-3, 1 + 0.05 * (1 - lowest) + 1e-4)
-    axis.set_xlabel("epoch")
-    axis.set_ylabel("accuracy")
+    axis.set(xlabel="epoch", ylabel="accuracy")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.yaxis.set_major_formatter(PercentFormatter(1))
     axis.legend(title="after the last epoch", loc="best", alignment="left")

@@ -36,8 +36,7 @@ def filter_table(filters, title):
     shown = show_signed(axis, picture, np.abs(filters).max())
     axis.set_xticks(np.arange(channels) * step + size // 2, range(channels))
     axis.set_yticks(np.arange(count) * step + size // 2, range(count))
-    axis.set_xlabel("feature map that it is for")
-    axis.set_ylabel("filter")
+    axis.set(xlabel="feature map that it is for", ylabel="filter")
     bar(figure, shown, axis, "weight")
     return figure
 
@@ -128,10 +127,9 @@ def occlusion_maps(image, class_names, probabilities, maps, captions, row_labels
     )
     bars.set_yticks(range(len(class_names)), class_names)
     bars.invert_yaxis()
-    bars.set_xlim(0, 1.4)  # leaves room for the number behind the longest bar
-    bars.set_xticks([0, 0.5, 1])
+    # The limit leaves room for the number behind the longest bar.
+    bars.set(title="probability", xlim=(0, 1.4), xticks=[0, 0.5, 1])
     bars.xaxis.set_major_formatter(PercentFormatter(1))
-    bars.set_title("probability")
     bars.grid(axis="y", visible=False)
     limit, axes = np.abs(maps).max(), []
     for row, column in np.ndindex(rows, columns):

@@ -37,8 +37,7 @@ def training_curves(epochs, title, unfrozen=None):
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         place = {"loc": "upper left", "bbox_to_anchor": (0, -0.15)}  # below, clear of the curves
         axis.legend(title="after the last epoch", alignment="left", **place)
-    loss.set_ylim(bottom=0)
-    loss.set_ylabel("mean negative log-likelihood (nats)")
+    loss.set(ylim=(0, None), ylabel="mean negative log-likelihood (nats)")
     accuracy.set_ylabel("accuracy")
     accuracy.yaxis.set_major_formatter(PercentFormatter(1))
     return figure

@@ -235,7 +235,6 @@ def _draw_counts(axis, rows):
             left += share
     axis.set_yticks(range(len(rows)), rows)
     axis.invert_yaxis()
-    axis.set_xlim(0, 1)
+    axis.set(xlim=(0, 1), title="how many are of which kind")
     axis.xaxis.set_major_formatter(PercentFormatter(1))
     axis.grid(axis="y", visible=False)
-    axis.set_title("how many are of which kind")
