@@ -24,13 +24,9 @@ CROWD = 20  # more points than this are not all numbered
 def setting_curves(series, baseline, name, title, log=False, straight=False):
     """Accuracy and training time along one dimension, side by side.
 
-    Args:
-        series: for each label a dict: for each value that was tried a dict: for each seed its
-            result.
-        baseline: the value that other dimensions share.
-        name: of the dimension.
-        log: whether values are told apart by their ratio.
-        straight: whether a straight line shows how time would grow in proportion.
+    The series are for each label a dict: for each value that was tried a dict: for each seed its
+    result. The baseline is the value that other dimensions share. `log` tells values apart by their
+    ratio; `straight` adds a line that shows how time would grow in proportion.
     """
     figure = titled(11, 5.2, title)
     axes = figure.subplots(1, 2)

@@ -125,14 +125,12 @@ def print_grid(combined, dimensions, seeds):
         print(f"mean over all else by {name.replace('_', ' ')}: {listed}")
 
 
-def print_confused(counts, names, most=6):
-    """Which of the classes (C,) are taken for which, the most frequent mistakes first.
-
-    `counts` is (C, C), row: true class, column: answer.
-    """
+def print_confused(counts, names):
+    """Which of the classes (C,) are taken for which, the six most frequent mistakes; `counts` is
+    (C, C), row: true class, column: answer."""
     print("most often confused:")
     mistakes = counts - np.diag(np.diag(counts))
-    for place in np.argsort(-mistakes, axis=None, kind="stable")[:most]:
+    for place in np.argsort(-mistakes, axis=None, kind="stable")[:6]:
         true, answer = np.unravel_index(place, counts.shape)
         if mistakes[true, answer]:
             of = f"{mistakes[true, answer]} of {counts[true].sum():,}"
