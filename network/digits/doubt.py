@@ -99,9 +99,9 @@ class Doubtful(nn.Module):
 def with_doubts(network, facts):
     """A network to read with, which doubts what is no digit if its checkpoint can.
 
-    Of what `load_network` returns it makes a module that answers like the network, and the entropy
-    (nats) of its answer above which an image is perhaps no digit: `Views` of a `Doubtful`, or the
-    network itself and None.
+    Takes what `load_network` returns. Returns a module that answers like the network, and the
+    entropy (nats) of its answer above which an image is perhaps no digit: `Views` of a `Doubtful`,
+    or the network itself and None.
     """
     if "doubts" not in facts:
         return network, None

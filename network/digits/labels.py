@@ -50,8 +50,8 @@ def forget_numbers(answers):
     """Takes away labels of pictures that are numbered, so that the numbers do not tell the digits.
 
     That is where of five or more pictures in a folder none has the answer that its name would
-    claim, or all of three or more answers are one less, or one more, than the number. A text for
-    each such folder says why.
+    claim, or all of three or more answers are one less, or one more, than the number. Returns
+    a text for each such folder, which says why.
     """
     folders = defaultdict(list)  # answers, with how much they are more than the number
     for one in answers:
