@@ -200,8 +200,8 @@ def _written(strokes, hand, rng):
 
 
 def photograph(ink, rng):
-    """Ink (H, W) uint8 from `draw` as a pen's on paper, before a camera: in uneven light, on tinted
-    grainy paper, with blur and noise. Returns (H, W, 3) uint8 RGB, dark on light."""
+    """Ink (H, W) uint8 from `draw` as a camera sees it on paper, by a np.random.Generator: uneven
+    light, tinted grainy paper, blur and noise. Returns (H, W, 3) uint8 RGB, dark on light."""
     h, w = ink.shape
     share = cv2.GaussianBlur(np.float32(ink) / 255, (0, 0), rng.uniform(0.4, 0.9) * h / 128)
     corners = rng.uniform(0.7, 1.05, 4)  # light at the four corners, even between them

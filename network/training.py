@@ -153,7 +153,9 @@ def train(
         for name, part in parts.items():
             part.load_state_dict(saved[name])
         done = saved["done"]
-        order, losses, correct = (saved[name].to(device) for name in ("order", "losses", "correct"))
+        if done % batches:
+            within = (saved[name].to(device) for name in ("order", "losses", "correct"))
+            order, losses, correct = within
         for source, known in zip(sources, saved["random"], strict=False):
             source.set_rng_state(known)
     random = [source.get_rng_state() for source in sources]  # when `done` steps were done

@@ -187,7 +187,7 @@ def read_weights(path):
             return _read_zip(path)
         if start.startswith(TORCH_1_5):
             return _torch_load(path)
-    except Problem:
+    except (Problem, MemoryError):
         raise
     except Exception as error:  # broken bytes make libraries raise almost anything
         found = re.search(r"(?:GLOBAL|Unsupported class) ([\w.]+)", str(error))  # torch's words

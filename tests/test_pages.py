@@ -160,6 +160,14 @@ def test_thick_lines_seen_from_aside(read, tmp_path):
     assert rows_of(read(save(seen, tmp_path / "page.png")).stdout) == ["135", "2468", "709"]
 
 
+@pytest.mark.parametrize("digit", "0358")
+def test_a_large_light_digit(read, tmp_path, digit):
+    board = np.zeros((1000, 1000, 3), np.uint8)
+    white = (255, 255, 255)
+    cv2.putText(board, digit, (250, 800), cv2.FONT_HERSHEY_SIMPLEX, 25, white, 60, cv2.LINE_AA)
+    assert rows_of(read(save(board, tmp_path / "page.png")).stdout) == [digit]
+
+
 @pytest.mark.parametrize(
     "name, truth",
     [

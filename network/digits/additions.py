@@ -17,7 +17,8 @@ READ, DRAWN_MORE = 10_000, 2_000  # to calibrate with: training images, and draw
 
 
 def with_drawn(training, seed):
-    """Adds to training images of digits what the pen draws, the same by the same seed.
+    """Adds to training images of digits, a `Labelled`, what the pen draws; the same seed draws the
+    same.
 
     Returns:
         A `Labelled`: first the images given, then digits in the ways of many countries, at the end

@@ -66,7 +66,7 @@ class Doubts(nn.Module):
         )
 
     def forward(self, insight):
-        """Log-probabilities (B, classes + others) of insight (B, 380)."""
+        """Log-probabilities (B, classes + others) of images by their `insight`."""
         return torch.cat([insight[:, : self.classes], self.layers(insight)], 1).log_softmax(1)
 
 

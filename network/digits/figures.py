@@ -216,7 +216,8 @@ def image_grid(images, captions, columns, title):
 def test_results(probabilities, test):
     """The figures of a test: the first nine images, the confusion matrix, the worst mistakes.
 
-    A dict by name, of the probabilities (N, classes) and the `Labelled` images they are of.
+    Returns a dict of figures by name; takes probabilities (N, classes) and the `Labelled` images
+    that they are of.
     """
     names = test.class_names
     answers = probabilities.argmax(1)
@@ -247,7 +248,7 @@ def test_results(probabilities, test):
 def recognised(pairs, names, title):
     """Pictures as given and as the network sees them, right answers in green, mistakes in red.
 
-    There are of each an `Answer`, the picture (H, W, 3), what the network sees of it (28, 28) and
+    `pairs` has of each an `Answer`, the picture (H, W, 3), what the network sees of it (28, 28) and
     its probabilities (classes,).
     """
     captions, colours = [], []

@@ -224,16 +224,20 @@ def part(inks, boxes, tall, classify):
         if is_crossed_out(ink, room[k]):
             probabilities[k] = 0.1
             most[k] = 1
+        if most[k] == 1:
+            slices.append([])
+            continue
         # A network may be sure of two digits as one: they touch at one place.
         strokes = 2.2 if probabilities[k].max() < 0.9 else 1.2
-        upright = room[k] == beside[k]
-        slices.append(slices_of(ink, upright, strokes, tall) if most[k] > 1 else [])
+        if room[k] == beside[k]:
+            slices.append(slices_of(ink, most[k], strokes, tall))
+        else:
+            turned = slices_of(np.ascontiguousarray(ink.T), most[k], strokes, tall)
+            slices.append([(*ends, part.T, inner[[1, 0, 3, 2]]) for *ends, part, inner in turned])
     read = iter(read_ink([ink for some in slices for _, _, ink, _ in some], classify))
     done = []
     for box, p, n, some in zip(boxes, probabilities, most, slices, strict=True):
-        parts = [
-            (start, end, box[[0, 1, 0, 1]] + inner, next(read)) for start, end, _, inner in some
-        ]
+        parts = [(*ends, box[[0, 1, 0, 1]] + inner, next(read)) for *ends, _, inner in some]
         worst, row = best_row(parts, n)
         need = max(0.6, p.max() + 0.1) if p.max() < 0.9 else 0.9
         done += row if worst > need else [(box, p)]
@@ -275,33 +279,35 @@ def is_crossed_out(ink, room):
     return False
 
 
-def slices_of(ink, upright, strokes, tall):
-    """What lies between any two of the places where ink that may be several digits is thin.
+def slices_of(ink, most, strokes, tall):
+    """What lies between two of the places where ink that may be several digits is thin.
+
+    What is no larger than a speck is left out, and what no row of two to `most` slices has.
 
     Args:
         ink: (h, w) float32 of 0 to 1.
-        upright: whether it is cut from top to bottom, else from side to side.
+        most: for how many digits there is room.
         strokes: how many widths of a stroke are cut at most.
         tall: the usual longer side of a character.
 
     Returns:
-        A list in order: the numbers of two cuts, 0 for the beginning and -1 for the end; the ink
-        between them; its box in the whole: left, top, right, bottom.
+        A list from left to right: the numbers of two cuts, 0 for the left end and -1 for the right
+        one; the ink between them; its box in the whole: left, top, right, bottom.
     """
-    if not upright:
-        flip = [1, 0, 3, 2]
-        turned = slices_of(np.ascontiguousarray(ink.T), True, strokes, tall)
-        return [(start, end, part.T, box[flip]) for start, end, part, box in turned]
     h, w = ink.shape
     before = [np.zeros((h, w), bool), *cuts(ink, strokes, tall), np.ones((h, w), bool)]
+    last = len(before) - 1
     found = []
-    for start, end in combinations(range(len(before)), 2):
-        part = main_ink(ink * (before[end] & ~before[start]))
-        left, top, width, height = cv2.boundingRect(np.uint8(part > 0.25))
+    for start, end in combinations(range(last + 1), 2):
+        outer = (start == 0) + (end == last)
+        if outer == 2 or (outer == 0 and most == 2):
+            continue
+        piece = main_ink(ink * (before[end] & ~before[start]))
+        left, top, width, height = cv2.boundingRect(np.uint8(piece > 0.25))
         if width > 0.12 * tall and height > max(0.35 * tall, 0.5 * h):
             box = np.array([left, top, left + width, top + height])
-            part = part[top : top + height, left : left + width]
-            found.append((start, end if end < len(before) - 1 else -1, part, box))
+            piece = piece[top : top + height, left : left + width].copy()  # not all of the rest
+            found.append((start, end if end < last else -1, piece, box))
     return found
 
 
@@ -321,7 +327,7 @@ def cuts(ink, strokes, tall):
     least = max(3, int(0.15 * tall))  # a part is wider
     cost[:least] = cost[max(0, w - least) :] = np.inf
     places = []
-    for _ in range(w // least):  # the thinnest places that are not beside each other
+    for _ in range(8):  # the thinnest places that are not beside each other
         at = int(cost.argmin())
         if not cost[at] < strokes * stroke + 0.05 * h:
             break

@@ -102,7 +102,7 @@ def lean(lines):
     """How far lines that lie lean in `long_parts`, and those that stand: two angles in radians.
 
     They are those at which the projection of the lines is most uneven. A page seen from aside has
-    two; where there are lines one way only, both are theirs.
+    two; where there are lines one way only, both are theirs. Positive is clockwise.
     """
     y, x = np.nonzero(lines)
     chosen = np.random.default_rng(0).permutation(len(x))[:5_000]
@@ -145,9 +145,8 @@ def lines_in(mask, length):
     # How thick lines are: the usual height of what was found.
     tall = cv2.boxFilter(mask, cv2.CV_32F, (1, 15), normalize=False)
     usual = np.percentile(tall[core > 0], 40)
-    most = (
-        int(0.004 * max(mask.shape)) + 4
-    )  # the stem of a large 1 is no line, but of such a length
+    # What is thicker is the stem of a large 1, unless it is three times as long.
+    most = int(0.004 * max(mask.shape)) + 4
     run = cv2.boxFilter(filled, cv2.CV_32F, (3 * length, 1), borderType=cv2.BORDER_CONSTANT)
     if (run > 0.93).any():
         most = max(most, int(usual) + 2)

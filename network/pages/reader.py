@@ -77,15 +77,18 @@ def read_page(picture, network, device, turn=None, doubt_limit=None):
 
     dark = read_dark_ink(picture, classify, turn, doubt_limit)
     digits = dark.count_digits()
-    if digits > sum(map(len, dark.rows)) / 2 or not strokes_are_light(picture):
+    if digits > sum(map(len, dark.rows)) / 2 or (dark.rows and not strokes_are_light(picture)):
         return dark
     light = read_dark_ink(255 - picture, classify, turn, doubt_limit)
     return light if light.count_digits() > max(digits, sum(map(len, light.rows)) / 2) else dark
 
 
 def strokes_are_light(picture):
-    """Whether what little differs from its surroundings in (H, W, 3) uint8 is brighter than these,
-    by the sign of the third moment: chalk on a board, not ink on paper."""
+    """Whether strokes in (H, W, 3) uint8 are brighter than what they are written on.
+
+    By the sign of the third moment of the difference from a median over 61 of 500 pixels; of
+    strokes wider than half of that it may be wrong.
+    """
     grey = cv2.cvtColor(thumbnail(picture, 500), cv2.COLOR_RGB2GRAY)
     return ((np.float32(grey) - cv2.medianBlur(grey, 61)) ** 3).sum() > 0
 
