@@ -147,15 +147,11 @@ def train(
     parts = {"network": network, "learner": learner, "optimizer": optimizer}
     # Of random numbers; a training may go on with a device that has one more, or one less.
     sources = [torch] if device.type == "cpu" else [torch, getattr(torch, device.type)]
-    done = 0
-    order = losses = correct = torch.empty(0)  # of the epoch under way
+    done, order, losses, correct = 0, None, None, None
     if saved:
         for name, part in parts.items():
             part.load_state_dict(saved[name])
         done = saved["done"]
-        if done % batches:
-            within = (saved[name].to(device) for name in ("order", "losses", "correct"))
-            order, losses, correct = within
         for source, known in zip(sources, saved["random"], strict=False):
             source.set_rng_state(known)
     random = [source.get_rng_state() for source in sources]  # when `done` steps were done
@@ -181,7 +177,11 @@ def train(
             learner.train()
             start, cpu_start = time.perf_counter(), time.thread_time()
             first = done % batches  # more than 0 where a stopped training goes on
-            if not first:
+            if first:
+                order, losses, correct = (
+                    saved[name].to(device) for name in ("order", "losses", "correct")
+                )
+            else:
                 order = torch.randperm(len(images), device=device)
                 # Sums stay on the device: reading them at each step would stop a GPU each time.
                 losses = torch.zeros(batches, device=device)
