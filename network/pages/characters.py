@@ -215,7 +215,8 @@ def part(inks, boxes, tall, classify):
     width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     usual = np.median(width[height > 0.6 * tall]) if (height > 0.6 * tall).any() else tall / 2
     beside, above = width / (usual * np.maximum(1, height / tall)), height / tall
-    room = np.where(above > 1.6, np.maximum(beside, above), beside)  # for so many digits
+    stacked = (above > 1.6) & (above > beside)
+    room = np.where(stacked, above, beside)  # for so many digits
     # The second digit needs more than its share of it, the more so the better the whole reads.
     most = np.int32((room - 0.1 - 0.6 * probabilities.max(1)) / 1.1 + 1).clip(1, 4)
     most[room > 6] = 1  # something else
@@ -229,11 +230,11 @@ def part(inks, boxes, tall, classify):
             continue
         # A network may be sure of two digits as one: they touch at one place.
         strokes = 2.2 if probabilities[k].max() < 0.9 else 1.2
-        if room[k] == beside[k]:
-            slices.append(slices_of(ink, most[k], strokes, tall))
-        else:
+        if stacked[k]:
             turned = slices_of(np.ascontiguousarray(ink.T), most[k], strokes, tall)
-            slices.append([(*ends, part.T, inner[[1, 0, 3, 2]]) for *ends, part, inner in turned])
+            slices.append([(*ends, cut.T, inner[[1, 0, 3, 2]]) for *ends, cut, inner in turned])
+        else:
+            slices.append(slices_of(ink, most[k], strokes, tall))
     read = iter(read_ink([ink for some in slices for _, _, ink, _ in some], classify))
     done = []
     for box, p, n, some in zip(boxes, probabilities, most, slices, strict=True):

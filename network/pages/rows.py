@@ -66,9 +66,9 @@ def words_doubted(answers, doubt, first, height):
 
     Among digits a mark is a digit, too, even one that would be doubted, (n,) bool, by itself. Not
     where half of the row would be, or in a word: three marks or more without a gap (`first` is as
-    from `first_of_numbers`), two in five doubted. Many letters look like digits. Where
-    the marks between two gaps are small, their mean `height`, (n,) in usual heights of the page,
-    below 0.75, one or two may be a word as well, and a quarter doubted will do.
+    from `first_of_numbers`), two in five doubted. Many letters look like digits. Where the marks
+    between two gaps are small, their mean `height`, (n,) in usual heights of the page, below 0.75,
+    one or two may be a word as well, and a quarter doubted will do.
     """
     number = first.cumsum()
     marks, doubts = np.bincount(number), np.bincount(number, doubt)
