@@ -191,6 +191,7 @@ def settle_doubts(network, training, lessons, options):
     These are the weights that tell what is no digit, and the entropy above which an answer is
     perhaps none.
     """
+    print("learning to doubt what is no digit", flush=True)
     some = additions.to_calibrate(training, options.seed)
     calibrate(network, some.images, some.labels)
     lessons = additions.to_doubt(lessons, options.seed)

@@ -222,7 +222,7 @@ def part(inks, boxes, tall, classify):
     most[room > 6] = 1  # something else
     slices = []  # a list for each ink
     for k, ink in enumerate(inks):
-        if is_crossed_out(ink, room[k]):
+        if is_crossed_out(ink.T if stacked[k] else ink, room[k]):
             probabilities[k] = 0.1
             most[k] = 1
         if most[k] == 1:
@@ -267,7 +267,8 @@ def best_row(parts, most):
 
 
 def is_crossed_out(ink, room):
-    """Whether a pen went to and fro over (h, w) float32, `room` for so many digits.
+    """Whether a pen went to and fro over (h, w) float32, `room` for so many digits beside each
+    other.
 
     That is five strokes in much of it: digits have at most four in a quarter of their columns or
     rows, each.
