@@ -54,7 +54,7 @@ def main(options):
     device = cli.choose_device(options.device)
     network, facts = load_network(cli.weights_path(options), device)
     names = class_names(network, facts)
-    clothes = names == datasets.CLASS_NAMES["FashionMNIST"]
+    clothes = names == datasets.CLOTHES
     first = "FashionMNIST" if clothes else "MNIST"
     dataset = datasets.find_dataset(options.dataset, options.data_dir, first)
     drawn = "drawn" if dataset == "drawn digits" else None

@@ -99,7 +99,7 @@ def run_test_set(network, names, device, options):
     """1.E: tests on all test images; returns the paths of the plots."""
     if names == DIGITS:
         dataset = datasets.find_dataset(options.dataset, options.data_dir)
-    elif names == datasets.CLASS_NAMES["FashionMNIST"] and options.dataset == "auto":
+    elif names == datasets.CLOTHES and options.dataset == "auto":
         dataset = datasets.find_dataset("fashion", options.data_dir)
     else:
         raise Problem(

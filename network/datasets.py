@@ -20,12 +20,7 @@ from network.cli import notice
 from network.files import Problem
 
 CLOTHES = "T-shirt, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, ankle boot"
-CLASS_NAMES = {
-    "MNIST": pen.DIGITS,
-    "drawn digits": pen.DIGITS,
-    "MNIST and drawn digits": pen.DIGITS,
-    "FashionMNIST": tuple(CLOTHES.split(", ")),
-}
+CLOTHES = tuple(CLOTHES.split(", "))
 BATCHES = (*(f"data_batch_{n}" for n in range(1, 6)), "test_batch", "batches.meta")
 # Where torchvision puts the files of a data set, their names, megabytes of the download.
 PLACES = {
@@ -40,14 +35,14 @@ TIMEOUT = 20  # seconds without an answer after which a connection is given up
 class Labelled:
     """Images with their labels: the training part or the test part of a data set."""
 
-    dataset: str  # a key of CLASS_NAMES
+    dataset: str  # its name, as of `load`
     images: torch.Tensor  # (N, 28, 28) uint8, grey values 0 to 255, light on dark
     labels: torch.Tensor  # (N,) int64
 
     @property
     def class_names(self):
-        """One name a class, by label."""
-        return CLASS_NAMES[self.dataset]
+        """One name a class of 28×28 images, by label: all but clothes are digits."""
+        return CLOTHES if self.dataset == "FashionMNIST" else pen.DIGITS
 
     def to(self, device):
         """The same on another device."""

@@ -251,7 +251,7 @@ def test_safetensors_by_its_own_library(evaluate, tmp_path):
 # Networks that learned something else
 
 
-CLOTHES = datasets.CLASS_NAMES["FashionMNIST"]
+CLOTHES = datasets.CLOTHES
 
 
 @pytest.fixture
