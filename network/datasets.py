@@ -19,8 +19,9 @@ from network import mnist, pen
 from network.cli import notice
 from network.files import Problem
 
-CLOTHES = "T-shirt, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, ankle boot"
-CLOTHES = tuple(CLOTHES.split(", "))
+CLOTHES = tuple(
+    "T-shirt,trouser,pullover,dress,coat,sandal,shirt,sneaker,bag,ankle boot".split(",")
+)
 BATCHES = (*(f"data_batch_{n}" for n in range(1, 6)), "test_batch", "batches.meta")
 # Where torchvision puts the files of a data set, their names, megabytes of the download.
 PLACES = {
@@ -159,6 +160,5 @@ def load(dataset, data_dir, train, count=None):
         total, seed = (60_000, 0) if train else (10_000, 1)
         images, labels = pen.drawn_digits(count or total, seed)
     else:
-        read, paths = mnist.find(dataset, data_dir)[0 if train else 1]
-        images, labels = mnist.load(read, paths, len(CLASS_NAMES[dataset]))
+        images, labels = mnist.load(*mnist.find(dataset, data_dir)[0 if train else 1])
     return Labelled(dataset, torch.from_numpy(images[:count]), torch.from_numpy(labels[:count]))

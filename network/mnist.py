@@ -31,8 +31,8 @@ MAX_BYTES = 100_000_000  # of an idx file: twice MNIST's largest; a .gz could un
 ADVICE = "delete the file and run again to download it anew"
 
 
-def load(read, paths, classes):
-    """Images (N, 28, 28) uint8, grey values 0 to 255, and labels (N,) int64 below `classes`.
+def load(read, paths):
+    """Images (N, 28, 28) uint8, grey values 0 to 255, and labels (N,) int64 from 0 to 9.
 
     `read` and `paths` are of a part of a data set, as from `find`.
 
@@ -51,11 +51,9 @@ def load(read, paths, classes):
             f"{where.parent} holds {len(images)} images but {labels.size} labels; delete "
             "these files and run again to download them anew"
         )
-    if not 0 <= labels.min() <= labels.max() < classes:
-        wrong = labels.min() if labels.min() < 0 else labels.max()
-        raise Problem(
-            f"{where} holds the label {wrong}, but labels run from 0 to {classes - 1}; {ADVICE}"
-        )
+    wrong = labels[(labels < 0) | (labels > 9)]
+    if len(wrong):
+        raise Problem(f"{where} holds the label {wrong[0]}, but labels run from 0 to 9; {ADVICE}")
     return images, labels.astype(np.int64)
 
 
