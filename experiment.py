@@ -28,14 +28,14 @@ def parse_options():
         help="what to learn; auto: Fashion-MNIST from disk, else downloaded, else MNIST, else "
         "digits drawn by network/pen.py",
     )
-    whole = cli.whole_number(1)
+    whole = cli.number(int, 1)
     add("--epochs", type=whole, default=5, help="passes over the training images")
     add("--seeds", type=whole, default=3, help="trials of each setting, the first from --seed")
     add("--train-size", type=whole, help="training images to learn from; all when left out")
     for option, kind, default, purpose in (
-        ("--filters", cli.whole_number(1), "5,10,15,20", "in the first layer; second: twice"),
-        ("--dropout", cli.number(0, below=1), "0.1,0.25,0.5", "share of feature maps"),
-        ("--batch-size", cli.whole_number(1), "32,64,128,256", "images in a training step"),
+        ("--filters", cli.number(int, 1), "5,10,15,20", "in the first layer; second: twice"),
+        ("--dropout", cli.number(float, 0, below=1), "0.1,0.25,0.5", "share of feature maps"),
+        ("--batch-size", cli.number(int, 1), "32,64,128,256", "images in a training step"),
     ):
         add(option, type=listed(kind), default=default, metavar="A,B,…", help=purpose)
     add("--grid", action="store_true", help="also all combinations of the three lists, ranked")

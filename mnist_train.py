@@ -25,12 +25,12 @@ def parse_options():
     )
     # Absent unless given: what is not given comes from the recipe.
     given = parser.add_argument_group("recipe", argument_default=argparse.SUPPRESS).add_argument
-    given("--epochs", type=cli.whole_number(1), help="passes over the training images")
-    given("--batch-size", type=cli.whole_number(1), help="below 256: a lower learning rate")
+    given("--epochs", type=cli.number(int, 1), help="passes over the training images")
+    given("--batch-size", type=cli.number(int, 1), help="below 256: a lower learning rate")
     given("--optimizer", choices=("adamw", "sgd"), help="brings its own learning rate")
-    given("--learning-rate", type=cli.number(0), help="its peak, where it follows a cycle")
-    given("--momentum", type=cli.number(0, below=1), help="of sgd")
-    given("--weight-decay", type=cli.number(0), help="pulls weights towards zero")
+    given("--learning-rate", type=cli.number(float, 0), help="its peak, where it follows a cycle")
+    given("--momentum", type=cli.number(float, 0, below=1), help="of sgd")
+    given("--weight-decay", type=cli.number(float, 0), help="pulls weights towards zero")
     switch = argparse.BooleanOptionalAction
     given("--one-cycle", action=switch, help="the learning rate rises and falls")
     given("--augment", action=switch, help="turn, shear, scale and shift the training images")

@@ -49,7 +49,7 @@ def parse_options():
         "The same command goes on where it was stopped",
     )
     group.add_argument(
-        "--epochs", type=cli.whole_number(1), help="passes over the pictures (default: 12)"
+        "--epochs", type=cli.number(int, 1), help="passes over the pictures (default: 12)"
     )
     group.add_argument(
         "--device", help="cuda, mps, cpu, or auto, the first of these there is (default: auto)"

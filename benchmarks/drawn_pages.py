@@ -10,7 +10,7 @@ import re
 import numpy as np
 from tqdm import tqdm
 
-from network.cli import Parser, weights_path, whole_number
+from network import cli
 from network.digits.doubt import with_doubts
 from network.pages.drawn import KINDS, draw_page
 from network.pages.reader import read_page
@@ -19,11 +19,11 @@ from network.weights import load_network
 
 
 def main():
-    parser = Parser(__doc__)
+    parser = cli.Parser(__doc__)
     parser.add_shared("models-dir", "weights", "seed")
-    parser.add_argument("--pages", type=whole_number(1), default=200, help="of each seed")
+    parser.add_argument("--pages", type=cli.number(int, 1), default=200, help="of each seed")
     options = parser.parse_args()
-    network, limit = with_doubts(*load_network(weights_path(options)))
+    network, limit = with_doubts(*load_network(cli.weights_path(options)))
     totals = {kind: np.zeros(2, int) for kind in KINDS}  # digits right, digits in all
     for number in tqdm(range(options.pages), leave=False, disable=None):
         kind = KINDS[number % len(KINDS)]

@@ -22,8 +22,8 @@ def parse_options():
     parser = cli.Parser(__doc__)
     parser.add_shared("models-dir", "weights")
     parser.add_argument("sources", nargs="+", type=cli.path_name, metavar="SOURCE")
-    parser.add_argument("--pictures", type=cli.whole_number(1), default=9, help="of each letter")
-    parser.add_argument("--draws", type=cli.whole_number(1), default=5)
+    parser.add_argument("--pictures", type=cli.number(int, 1), default=9, help="of each letter")
+    parser.add_argument("--draws", type=cli.number(int, 1), default=5)
     return parser.parse_args()
 
 

@@ -3,7 +3,7 @@
 import statistics
 import time
 
-from network.cli import Parser, whole_number
+from network.cli import Parser, number
 from network.datasets import find_or_download, load
 
 
@@ -12,10 +12,10 @@ def parse_options(description, runs=None, images=None):
     parser = Parser(description)
     parser.add_shared("data-dir")
     if runs:
-        parser.add_argument("--runs", type=whole_number(1), default=runs, help="of each side")
+        parser.add_argument("--runs", type=number(int, 1), default=runs, help="of each side")
     if images:
         parser.add_argument(
-            "--images", type=whole_number(1000), default=images, help="in an epoch, of 60,000"
+            "--images", type=number(int, 1000), default=images, help="in an epoch, of 60,000"
         )
     return parser.parse_args()
 

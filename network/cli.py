@@ -17,7 +17,7 @@ from network.files import Problem
 
 # Folders are looked for beside the scripts, so that a script runs from anywhere.
 HOME = Path(__file__).resolve().parent.parent
-MAX_SEED = 2**32 - 1  # the largest that all of Python's, NumPy's and torch's generators take
+SEEDS = 2**32  # that all of Python's, NumPy's and torch's generators take
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -86,33 +86,17 @@ def path_name(text):
     return Path(text)
 
 
-def whole_number(least, most=2**31 - 1):
-    """An argparse type: a whole number from `least` to `most`."""
+def number(kind, least, below=2**31):
+    """An argparse type: a number of a kind, int or float, from `least` on and below `below`."""
 
     def parse(text):
         try:
-            value = int(text)
+            value = kind(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{value} is too small, the least is {least}")
-        if value > most:
-            raise argparse.ArgumentTypeError(f"{value} is too large, the most is {most}")
-        return value
-
-    return parse
-
-
-def number(least, below=float("inf")):
-    """An argparse type: a number from `least` on and below `below`."""
-
-    def parse(text):
-        try:
-            value = float(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+            what = "whole number" if kind is int else "number"
+            raise argparse.ArgumentTypeError(f"{text!r} is no {what}") from None
         if not least <= value < below:  # false for nan, too
-            limits = f"at least {least:g}" + (f" and below {below:g}" if below < 1e9 else "")
+            limits = f"at least {least} and below {below}"
             raise argparse.ArgumentTypeError(f"{text} is out of range, it must be {limits}")
         return value
 
@@ -125,7 +109,7 @@ SHARED = {
     "models-dir": (path_name, HOME / "models", "trained weights, read and written"),
     "figures-dir": (path_name, HOME / "figures", "where the figures go"),
     "device": (str, "auto", "auto (cuda, then mps, then cpu) or one of these"),
-    "seed": (whole_number(0, MAX_SEED), 0, "makes a run repeatable"),
+    "seed": (number(int, 0, SEEDS), 0, "makes a run repeatable"),
     "weights": (path_name, None, "a trained network (default: mnist_network.pth in MODELS_DIR)"),
 }
 
