@@ -5,7 +5,6 @@ A training that was stopped goes on where it was when the same command is given 
 """
 
 import argparse
-import contextlib
 import dataclasses
 import math
 import sys
@@ -49,10 +48,10 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network import datasets, plots
     from network.digits import additions, figures, nodigits
     from network.digits.doubt import Doubtful, WithOthers, calibrate, doubt_limit, learn_doubts
-    from network.files import Problem, name_beside, require_writable
-    from network.model import MyNetwork, network_input, parameter_count, save_network
+    from network.files import Problem, require_writable
+    from network.model import MyNetwork, network_input, parameter_count, save_network, write
     from network.training import REPORT, Recipe, evaluate, measures, train
-    from network.weights import load_network, set_aside_better
+    from network.weights import set_aside_better, unfinished_training
 
 CHECKED = 10_000  # training images whose accuracy is measured after each epoch
 
@@ -111,13 +110,15 @@ def learn(network, learner, training, lessons, test, options):
     """
     sample = training.images[:CHECKED], training.labels[:CHECKED]  # enough for a curve
     recipe, unfinished = options.recipe, options.unfinished
-    history, saved = read_unfinished(unfinished, lessons, options)
+    settings = {"dataset": lessons.dataset, "images": len(lessons.labels)}
+    settings |= {"seed": options.seed, "recipe": dataclasses.asdict(recipe)}
+    saved = unfinished_training(unfinished, settings)
+    history = saved["history"] if saved else {"batch_losses": [], "epochs": []}
 
-    def keep(state):
-        known = facts(lessons, history, options)
-        save_network(unfinished, network, **known, images=len(lessons.labels), training=state)
+    def save(state):
+        write(unfinished, {"settings": settings, "history": history, **state})
 
-    epochs = train(learner, lessons.images, lessons.labels, recipe, save=keep, saved=saved)
+    epochs = train(learner, lessons.images, lessons.labels, recipe, save=save, saved=saved)
     if learner is not network:
         print(
             f"learning {len(training.labels):,} images of {training.dataset} and, drawn by "
@@ -157,32 +158,6 @@ def learn(network, learner, training, lessons, test, options):
             "from there; other weights are as they were"
         ) from None
     return history
-
-
-def read_unfinished(path, training, options):
-    """What a stopped training left: its history, and the state of `train` to go on from.
-
-    What another command left there is kept under another name, where that command finds it again.
-    """
-    now = facts(training, {"batch_losses": [], "epochs": []}, options)
-    now["images"] = len(training.labels)
-    same = ("dataset", "seed", "recipe", "images")
-    found = None
-    for candidate in [path, *sorted(path.parent.glob(f"{path.stem}_before*.pth"))]:
-        with contextlib.suppress(Problem, KeyError):  # there may be anything, or nothing
-            _, before = load_network(candidate)
-            if all(before[name] == now[name] for name in same) and before["training"]:
-                found = candidate
-                break
-    if path.is_file() and found != path:
-        aside = name_beside(path)
-        path.rename(aside)
-        cli.notice(f"another training was stopped; what it learned is kept as {cli.short(aside)}")
-    if found is None:
-        return now["history"], None
-    cli.notice(f"going on from {cli.short(found)}, after {len(before['history']['epochs'])} epochs")
-    found.replace(path)
-    return before["history"], before["training"]
 
 
 def settle_doubts(network, training, lessons, options):
@@ -234,24 +209,21 @@ def print_accuracies(network, training, test):
 
 def save(network, training, history, doubts, options):
     """1.D: saves the network and returns its path; weights that tested better are not lost."""
-    known = facts(training, history, options)
-    cli.notice(set_aside_better(options.path, known["test_accuracy"], training.dataset))
-    save_network(options.path, network, **known, **doubts)
+    accuracy = history["epochs"][-1]["test_accuracy"]
+    cli.notice(set_aside_better(options.path, accuracy, training.dataset))
+    save_network(
+        options.path,
+        network,
+        dataset=training.dataset,
+        class_names=list(training.class_names),
+        seed=options.seed,
+        recipe=dataclasses.asdict(options.recipe),
+        history=history,
+        test_accuracy=accuracy,
+        **doubts,
+    )
     options.unfinished.unlink(missing_ok=True)
     return options.path
-
-
-def facts(training, history, options):
-    """What a checkpoint says of itself besides weights and sizes."""
-    epochs = history["epochs"]
-    return {
-        "dataset": training.dataset,
-        "class_names": list(training.class_names),
-        "seed": options.seed,
-        "recipe": dataclasses.asdict(options.recipe),
-        "history": history,
-        "test_accuracy": epochs[-1]["test_accuracy"] if epochs else None,
-    }
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from network.cli import notice
+from network.cli import notice, short
 from network.files import Problem, name_beside, whole_file
 from network.model import MyNetwork
 
@@ -160,6 +160,29 @@ def _tested(path):
         return (accuracy, facts.get("dataset")) if isinstance(accuracy, float) else (None, None)
     except (Problem, LookupError, TypeError):  # it may hold anything
         return None, None
+
+
+def unfinished_training(path, settings):
+    """What a stopped training of these settings left, a dict that has them as "settings", or None.
+
+    What another training left there is kept under another name, where that one finds it again.
+    """
+    found = state = None
+    for candidate in [path, *sorted(path.parent.glob(f"{path.stem}_before*{path.suffix}"))]:
+        with contextlib.suppress(Problem, LookupError, TypeError):  # there may be anything
+            state = read_weights(candidate)
+            if state["settings"] == settings:
+                found = candidate
+                break
+    if path.is_file() and found != path:
+        aside = name_beside(path)
+        path.rename(aside)
+        notice(f"another training was stopped; what it learned is kept as {short(aside)}")
+    if found is None:
+        return None
+    notice(f"going on from {short(found)}, where a training was stopped")
+    found.replace(path)
+    return state
 
 
 def read_weights(path):

@@ -5,7 +5,6 @@ pixels: at 32 the network would be down to a single pixel halfway. Training goes
 stopped or killed.
 """
 
-import contextlib
 import dataclasses
 import statistics
 
@@ -15,12 +14,12 @@ import torchvision
 from torch import nn
 
 from network.cli import notice, short
-from network.files import Problem, require_writable
+from network.files import require_writable
 from network.model import parameter_count, write
 from network.resnet.layers import MEAN, STD, file_word
 from network.resnet.pictures import SIDE, load_cifar10, load_folder
 from network.training import Recipe, evaluate, train
-from network.weights import read_weights, set_aside_better
+from network.weights import set_aside_better, unfinished_training
 
 RECIPE = Recipe(
     epochs=12,
@@ -47,8 +46,7 @@ def learn_first_layer(options, device):
         The paths of the first layer's weights and of the whole network's.
 
     Raises:
-        Problem: the pictures are not to be had, a file cannot be written, or what an unfinished
-            training left is of another training.
+        Problem: the pictures are not to be had, or a file cannot be written.
         KeyboardInterrupt: saying where what was learned so far is kept.
     """
     require_writable(options.models_dir)
@@ -117,9 +115,6 @@ def learn(network, training, recipe, unfinished, settings):
         weight_decay=recipe.weight_decay,
         nesterov=True,
     )
-    saved = read_unfinished(unfinished, settings)
-    if saved:
-        notice(f"going on from {short(unfinished)}, where a training was stopped")
 
     def save(state):
         write(unfinished, {"settings": settings, **state})
@@ -134,7 +129,7 @@ def learn(network, training, recipe, unfinished, settings):
         loss_function=nn.CrossEntropyLoss(label_smoothing=LABEL_SMOOTHING),
         optimizer=optimizer,
         save=save,
-        saved=saved,
+        saved=unfinished_training(unfinished, settings),
     )
     try:
         # Without its cache: that keeps weights as they were before a step.
@@ -180,25 +175,6 @@ def random_views(images, strength=1.0):
     rows[:, 0, 2], rows[:, 1, 2] = amount(0.25) * strength, amount(0.25) * strength
     grid = F.affine_grid(rows, (count, 3, SIDE, SIDE), align_corners=False)
     return F.grid_sample(images.float(), grid, padding_mode="reflection", align_corners=False)
-
-
-def read_unfinished(path, settings):
-    """What a training of these settings left in a file; None if there is no file.
-
-    Raises:
-        Problem: it is broken, or of a training with other settings.
-    """
-    if not path.is_file():
-        return None
-    with contextlib.suppress(Problem, LookupError, TypeError):  # there may be anything
-        state = read_weights(path)
-        if state["settings"] == settings:
-            return state
-    # It is there for going on only; still, hours of work are not to be written over in silence.
-    raise Problem(
-        f"cannot go on from {path}, which is broken or of a training with other settings; give the "
-        "same options as then, or move it away to start anew"
-    )
 
 
 def has_bfloat16(device):
