@@ -96,8 +96,8 @@ def number(kind, least, below=2**31):
             what = "whole number" if kind is int else "number"
             raise argparse.ArgumentTypeError(f"{text!r} is no {what}") from None
         if not least <= value < below:  # false for nan, too
-            limits = f"at least {least} and below {below}"
-            raise argparse.ArgumentTypeError(f"{text} is out of range, it must be {limits}")
+            limit = f"below {below}" if value > least else f"at least {least}"
+            raise argparse.ArgumentTypeError(f"{text} is out of range, it must be {limit}")
         return value
 
     return parse

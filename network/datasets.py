@@ -19,9 +19,8 @@ from network import mnist, pen
 from network.cli import notice
 from network.files import Problem
 
-CLOTHES = tuple(
-    "T-shirt,trouser,pullover,dress,coat,sandal,shirt,sneaker,bag,ankle boot".split(",")
-)
+FASHION = "T-shirt, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, ankle boot"
+CLOTHES = tuple(FASHION.split(", "))
 BATCHES = (*(f"data_batch_{n}" for n in range(1, 6)), "test_batch", "batches.meta")
 # Where torchvision puts the files of a data set, their names, megabytes of the download.
 PLACES = {

@@ -275,8 +275,10 @@ def _plain_values():
 def find_state(content):
     """The weights in what a file holds, however deep: a dict of name to tensor, or None.
 
-    Names lose what wrapped models put before them.
+    Names lose what wrapped models put before them. In a list weights and biases are in turn.
     """
+    if isinstance(content, (list, tuple)):
+        content = {f"{n // 2}.{('weight', 'bias')[n % 2]}": v for n, v in enumerate(content)}
     if not isinstance(content, dict):
         return None
     values = {}

@@ -222,7 +222,7 @@ OPTIONS = {
         "--optimizer magic": "invalid choice: 'magic'",
         "--recipe ''": "invalid choice: ''",
         "--seed -3": "-3 is out of range, it must be at least 0",
-        "--seed 99999999999999999999": "and below 4294967296",
+        "--seed 99999999999999999999": "it must be below 4294967296",
         "--device toaster": "no device 'toaster'",
         "--device ''": "no device ''",
         "--device cpu:x": "no device 'cpu:x'",

@@ -192,6 +192,7 @@ READ = {
         saved({f"cnn_layers.{name}": value for name, value in SEQUENTIAL.items()}),
         "by their shapes",
     ),
+    "a list": (saved(list(STATE.values())), "by their shapes"),
 }
 REFUSED = {
     "TorchScript": (lambda path: torch.jit.script(Traced()).save(path), "is a TorchScript model"),
@@ -205,7 +206,6 @@ REFUSED = {
         saved(nn.Sequential(nn.Conv2d(1, 32, 3), nn.Conv2d(32, 64, 3)).state_dict()),
         "another network (0.weight [32, 1, 3, 3]",
     ),
-    "a list": (saved(list(STATE.values())), "no state_dict"),
     "cut off": (cut, "cut off or damaged"),
     "a zip of weights": (zipped, "unpack it first"),
     "Keras": (lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(99)), "Keras"),
