@@ -67,7 +67,7 @@ def main(options):
     what = f"the first training image of {dataset}"
     look = look_at_first_layer if options.layer == "conv1" else look_at_second_layer
     drawn = look(network, image, what, options.seed)  # 2a to 2c
-    written = plots.save_all(drawn, options.figures_dir, options.suffix)
+    written = plots.save(drawn, options.figures_dir, options.suffix)
     options.transform = transform_of(names, facts)
     status, paths = look_at_answer(network, names, dataset, options)  # 2d
     cli.print_files(written + paths)
@@ -207,7 +207,7 @@ def look_at_answer(network, names, dataset, options):
         image, names, probabilities, maps, captions, list(COVERS), title
     )
     suffix = options.suffix + cli.suffix(options.image)
-    return 0, plots.save_all({"2d_occlusion": figure}, options.figures_dir, suffix)
+    return 0, plots.save({"2d_occlusion": figure}, options.figures_dir, suffix)
 
 
 if __name__ == "__main__":

@@ -150,7 +150,7 @@ def main(options):
         wrong = f"{counts.sum() - counts.trace():,} mistakes in {len(test.labels):,} test images"
         title = f"The best setting ({describe(best)}), retrained\n{wrong} of {dataset}"
         drawn["4_confusion"] = plots.confusion(counts, test.class_names, title)
-    paths = plots.save_all(drawn, options.figures_dir)
+    paths = plots.save(drawn, options.figures_dir)
     cli.print_files([results.path, network_path, *paths])
     return 1 if failed else 0
 

@@ -286,7 +286,7 @@ def save_figures(drawn, options, pictures=()):
     """Saves figures, a dict by name, under names that say whose letters and pictures they show."""
     task = "ext2" if options.extended else "ext2_alphabet" if options.alphabet else "3"
     named = {f"{task}{variant(options)}_{name}": figure for name, figure in drawn.items()}
-    return plots.save_all(named, options.figures_dir, own(options, pictures))
+    return plots.save(named, options.figures_dir, own(options, pictures))
 
 
 def variant(options):

@@ -115,7 +115,7 @@ def run_test_set(network, names, device, options):
         from network import plots
         from network.digits import figures
 
-    return plots.save_all(figures.test_results(outputs.exp(), test), options.figures_dir, suffix)
+    return plots.save(figures.test_results(outputs.exp(), test), options.figures_dir, suffix)
 
 
 def print_outputs(outputs, test):
@@ -182,7 +182,7 @@ def recognise(network, names, facts, limit, device, options):
         print_accuracy_of_known(answers, names)
     if not any(shown.values()):
         return status, []
-    return status, [draw_pictures(shown, answers, names, options)]
+    return status, draw_pictures(shown, answers, names, options)
 
 
 def read_all(paths, transform, network, device):
@@ -245,9 +245,8 @@ def draw_pictures(shown, answers, names, options):
     else:
         pairs.sort(key=lambda pair: answers.index(pair[0]))  # as they were given
     suffix = cli.suffix(*options.pictures, options.weights)
-    path = options.figures_dir / f"1f_new_digits{suffix}.png"
-    plots.save(figures.recognised(pairs, names, title), path)
-    return path
+    drawn = {"1f_new_digits": figures.recognised(pairs, names, title)}
+    return plots.save(drawn, options.figures_dir, suffix)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def main(options):
     title = f"The first six test images of {test.dataset}"
     captions = [test.class_names[label] for label in test.labels[:6]]
     drawn = {"1a_examples": figures.image_grid(test.images[:6].cpu(), captions, 3, title)}
-    written = plots.save_all(drawn, options.figures_dir, suffix)  # 1.A
+    written = plots.save(drawn, options.figures_dir, suffix)  # 1.A
     torch.manual_seed(options.seed)
     network = MyNetwork().to(device)
     lessons, learner = training, network
@@ -87,7 +87,7 @@ def main(options):
     print_accuracies(network, training, test)
     image = network_input(test.images[:1])  # 1.B, now that there is something to see
     drawn["1b_network"] = figures.network_diagram(network, image, test.class_names)
-    written += plots.save_all(drawn, options.figures_dir, suffix)
+    written += plots.save(drawn, options.figures_dir, suffix)
     written.append(save(network, lessons, history, doubts, options))  # 1.D
     cli.print_files(written)
 

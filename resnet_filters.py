@@ -136,7 +136,7 @@ def draw(layer, picture, rows, folder):
             "negative), each on a scale of its own",
         ),
     }
-    return plots.save_all(drawn, folder)
+    return plots.save(drawn, folder)
 
 
 if __name__ == "__main__":

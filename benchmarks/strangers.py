@@ -45,9 +45,8 @@ def main():
         sure, right = map(torch.cat, zip(*of_all, strict=True))
         error = calibration_error(sure, right)
         print(f"{'all digits':24} {len(sure):8} {right.mean():8.2%} {error:18.2%}")
-        path = options.figures_dir / "1f_reliability.png"
-        plots.save(reliability_diagram(sure, right, error), path)
-        cli.print_files([path])
+        drawn = {"1f_reliability": reliability_diagram(sure, right, error)}
+        cli.print_files(plots.save(drawn, options.figures_dir))
 
 
 def read_folder(network, folder):

@@ -39,21 +39,16 @@ matplotlib.rc("legend", frameon=False)
 matplotlib.rc("figure", titlesize=14, titleweight="bold")
 
 
-def save(figure, path):
-    """Writes a figure as a PNG, whole or not at all.
+def save(figures, folder, suffix=""):
+    """Writes figures, a dict by name, as PNGs into a folder, each whole or not at all: their paths.
 
     Raises:
-        Problem: the file cannot be written.
+        Problem: a file cannot be written.
     """
-    with whole_file(path) as file:
-        figure.savefig(file, format="png", dpi=130)
-
-
-def save_all(figures, folder, suffix=""):
-    """Writes figures, a dict by name, as PNGs into a folder; returns their paths."""
     paths = [folder / f"{name}{suffix}.png" for name in figures]
     for path, figure in zip(paths, figures.values(), strict=True):
-        save(figure, path)
+        with whole_file(path) as file:
+            figure.savefig(file, format="png", dpi=130)
     return paths
 
 

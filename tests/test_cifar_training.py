@@ -174,7 +174,7 @@ def test_a_stopped_training_goes_on(folder, tiny, tmp_path, monkeypatch, capsys)
 def test_it_learns_and_the_program_looks(folder, tiny, tmp_path, script, monkeypatch):
     monkeypatch.setattr("network.resnet.layers.empty", lambda *_: torchvision.models.resnet18())
     monkeypatch.setattr("network.filters.gratings.POOL", 20)
-    monkeypatch.setattr("network.plots.save", lambda figure, path: path.touch())
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *_, **__: None)
     folders = ["--models-dir", tmp_path, "--figures-dir", tmp_path, "--data-dir", tmp_path]
     done = script(
         "resnet_filters.py", "--train", folder, "--epochs", 8, "--device", "cpu", *folders,

@@ -161,10 +161,11 @@ def test_thumbnails_keep_their_aspect():
 
 
 def test_save_writes_a_png_and_makes_the_folder(tmp_path):
-    path = tmp_path / "new" / "1c_accuracy.png"
-    plots.save(figures.accuracy_curves(curves(20), 600, "Accuracy"), path)
+    drawn = {"1c_accuracy": figures.accuracy_curves(curves(20), 600, "Accuracy")}
+    (path,) = plots.save(drawn, tmp_path / "new", "_own")
+    assert path == tmp_path / "new" / "1c_accuracy_own.png"
     height, width, _ = cv2.imread(str(path)).shape
     assert width > 1000 and height > 600
     assert path.stat().st_size < 200_000
     with pytest.raises(Problem, match="cannot write"):
-        plots.save(figures.image_grid([], [], 1, ""), path / "below a file.png")
+        plots.save(drawn, path)  # below a file
