@@ -50,7 +50,7 @@ def parse_options():
         action="store_true",
         help="then let all layers learn, at a small rate; files are named …unfrozen…",
     )
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     if options.alphabet and (options.extended or options.train_dir):
         parser.error("--alphabet goes without --extended and --train-dir")
     if options.train_dir is None and not options.alphabet:
@@ -107,10 +107,11 @@ def main(options):
 
 def get_letters(options):
     """The letters to learn and those to test on, as a pair of `Letters`."""
+    transform = TRANSFORMS[options.transform]
     if options.alphabet:
         # Learned are 600 more by other hands, as of the letters that ship.
-        letters = folders.draw_letters(ALPHABET, 30, 2**32)
-        test = folders.draw_letters(ALPHABET, 6, 2**33)
+        letters = folders.draw_letters(ALPHABET, 30, 2**32, transform)
+        test = folders.draw_letters(ALPHABET, 6, 2**33, transform)
         test_source = "drawn by network/pen.py"
         results.print_counts("training", letters, test_source)
     else:
@@ -136,6 +137,8 @@ def read_training_letters(options):
     letters = folders.read_letters(learned, names, transform)
     results.print_counts("training", letters, source(options.train_dir))
     for name, count in zip(names, letters.counts, strict=True):
+        if not count:
+            raise Problem(f"no picture in {learned[name][0].parent} is of use; see above")
         if count == 1:
             cli.notice(f"there is one picture of {name} only; it may be learned badly")
     return letters, folders.read_letters(held_out, names, transform) if held_out else None
@@ -191,7 +194,8 @@ def learn(network, letters, test, options):
     if folders.are_drawn(options.train_dir):
         print(f"{learning.DRAWN} more of each letter are drawn by network/pen.py", flush=True)
         noise = 0
-        more = folders.draw_letters(letters.names, learning.DRAWN, options.seed)
+        transform = TRANSFORMS[options.transform]
+        more = folders.draw_letters(letters.names, learning.DRAWN, options.seed, transform)
         images = torch.cat([images, more.images])
         labels = torch.cat([labels, more.labels])
     images, labels = images.to(device), labels.to(device)

@@ -45,6 +45,10 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, description):
         super().__init__(description=description, formatter_class=HelpFormatter, allow_abbrev=False)
+        for stream in (sys.stdout, sys.stderr):
+            # A console that cannot show β should not stop a program; IDLE's and Jupyter's show all.
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace")
 
     def add_shared(self, *names):
         """Adds options of `SHARED`."""
@@ -224,10 +228,6 @@ def run(main, options):
     A `Problem` becomes one line and its status, a file that the system refuses one line and 2,
     Ctrl-C one line and 130. Anything else is a fault of this project, and keeps its traceback.
     """
-    for stream in (sys.stdout, sys.stderr):
-        # A console that cannot show β should not stop a program; IDLE's and Jupyter's show all.
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
     try:
         status = main(options)
     except Problem as problem:

@@ -157,7 +157,7 @@ def load(dataset, data_dir, train, count=None):
     """
     if dataset == "drawn digits":
         total, seed = (60_000, 0) if train else (10_000, 1)
-        images, labels = pen.drawn_digits(count or total, seed)
+        images, labels = pen.drawn_digits(total, seed, first=count)
     else:
         images, labels = mnist.load(*mnist.find(dataset, data_dir)[0 if train else 1])
     return Labelled(dataset, torch.from_numpy(images[:count]), torch.from_numpy(labels[:count]))

@@ -178,11 +178,12 @@ def _read_csv(path):
         raise Problem(f"cannot read {path} ({reason}); {ADVICE}") from None
 
 
-def _read_pictures(folder):
-    """A folder of pictures for each digit."""
+def _read_pictures(zeros):
+    """A folder of pictures for each digit, of which that of the zeros is named."""
+    folder = zeros.parent
     paths = sorted(path for path in folder.glob("[0-9]/*.*") if not path.name.startswith("."))
     if not paths:
-        raise Problem(f"{folder} has no pictures in folders 0 to 9; check --data-dir")
+        raise Problem(f"{folder} has no pictures in its folders 0 to 9; check --data-dir")
     # Not digit by digit: the first images, and the last, stand for all.
     paths = [paths[i] for i in np.random.default_rng(0).permutation(len(paths))]
     try:
@@ -206,7 +207,7 @@ _FORMS = (
     (partial(_read_tensors, 0, 1), ("processed/training.pt",), ("processed/test.pt",)),
     (
         _read_pictures,
-        ("training", "train", "mnist_png/training", "trainingSet"),
-        ("testing", "test", "mnist_png/testing", "testSet"),
+        ("training/0", "train/0", "mnist_png/training/0", "trainingSet/0"),
+        ("testing/0", "test/0", "mnist_png/testing/0", "testSet/0"),
     ),
 )

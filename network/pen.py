@@ -216,12 +216,12 @@ def photograph(ink, rng):
     return np.uint8(np.clip(picture, 0, 255) + 0.5)
 
 
-def drawn_digits(count, seed, swing=1.0):
+def drawn_digits(count, seed, swing=1.0, first=None):
     """Draws a training set like MNIST's, every class as often as the others, the same by the same
     seed: images (count, 28, 28) uint8, white on black, and labels (count,) int64; `swing` as in
-    `Hand.any`.
+    `Hand.any`. If given, only so many of the first are drawn.
     """
-    labels = np.random.default_rng(seed).permutation(np.arange(count) % 10)
+    labels = np.random.default_rng(seed).permutation(np.arange(count) % 10)[:first]
     return draw_many(partial(_digits, swing), labels, seed), labels
 
 

@@ -91,9 +91,10 @@ def random_affine(images, strength=1.0):
     return affine(images.unsqueeze(1).float(), angle, zoom, slant, right, down).squeeze(1)
 
 
-def affine(images, angle, zoom, slant, right, down, beyond="zeros"):
+def affine(images, angle, zoom, slant, right, down, border=False):
     """Images (B, 1, 28, 28) float32, each turned (radians), zoomed, slanted and shifted (in halves
-    of the width) by its own amount (B,), bilinear; `beyond` is grid_sample's padding_mode."""
+    of the width) by its own amount (B,), bilinear. Beyond the frame is 0, or what its `border` has.
+    """
     cos, sin = angle.cos() * zoom, angle.sin() * zoom
     rows = torch.stack([cos, slant - sin, right, sin, cos, down], dim=1)  # (B, 6)
     h, w = images.shape[2:]
@@ -101,7 +102,10 @@ def affine(images, angle, zoom, slant, right, down, beyond="zeros"):
     pixels = torch.stack([x.repeat(h), y.repeat_interleave(w), torch.ones_like(x).repeat(h)])
     # One product for the whole batch: affine_grid multiplies image by image, 20 times as long.
     grid = (rows.view(-1, 3) @ pixels).view(-1, 2, h, w).permute(0, 2, 3, 1)  # (B, h, w, 2)
-    return F.grid_sample(images, grid, padding_mode=beyond, align_corners=False)
+    if border:  # a padding_mode of grid_sample that MPS lacks before torch 2.11
+        most = grid.new_tensor([1 - 1 / w, 1 - 1 / h])  # the middle of the outermost pixels
+        grid = grid.clamp(-most, most)
+    return F.grid_sample(images, grid, align_corners=False)
 
 
 def train(

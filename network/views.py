@@ -37,5 +37,5 @@ def views(x):
     """The `VIEWS` of images (B, 1, 28, 28): (V · B, 1, 28, 28), first all as they are."""
     amounts = torch.tensor(VIEWS[1:], device=x.device).repeat_interleave(len(x), dim=0)
     # Beyond the frame there is more of the same: paper.
-    others = affine(x.repeat(len(VIEWS) - 1, 1, 1, 1), *amounts.T, beyond="border")
+    others = affine(x.repeat(len(VIEWS) - 1, 1, 1, 1), *amounts.T, border=True)
     return torch.cat([x, others])

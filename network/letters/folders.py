@@ -144,7 +144,7 @@ def read_letters(files, names, transform=normalise):
         transform: makes 28×28 of a picture; see `network/photos.py`.
 
     Raises:
-        Problem: of all pictures of a letter none can be read.
+        Problem: none of the pictures can be read.
     """
     read, pictures, images, labels = [], [], [], []
     no_ink = torch.zeros(len(names), dtype=torch.int64)
@@ -161,23 +161,30 @@ def read_letters(files, names, transform=normalise):
         pictures.append(thumbnail(picture, THUMBNAIL))
         images.append(image)
         labels.append(label)
-    for label, path in dict(wanted).items():  # one of each letter
-        if label not in labels:
-            raise Problem(f"no picture in {path.parent} is of use; see above")
+    if not images:
+        raise Problem(f"none of the {len(wanted)} pictures of letters is of use; see above")
     images = torch.from_numpy(np.stack(images))
     return Letters(tuple(names), read, pictures, images, torch.tensor(labels), no_ink)
 
 
-def draw_letters(names, count, seed):
+def draw_letters(names, count, seed, transform=normalise):
     """Letters that the pen knows (`pen.ALPHABET`), each drawn by another hand: `Letters` of `count`
-    pictures of each. The same seed draws the same pictures."""
+    pictures of each, and 28×28 as a transform would make it of them. The same seed draws the same.
+    """
     rng = np.random.default_rng(seed)
-    inks = [pen.draw(name, rng) for name in names for _ in range(count)]  # white on black
+    size = 64 if transform is normalise else 128  # the report's pictures are that large
+    inks = [pen.draw(name, rng, size) for name in names for _ in range(count)]  # white on black
+    if transform is normalise:  # there is no ink to look for
+        pictures = [np.repeat(255 - ink[..., None], 3, axis=2) for ink in inks]
+        images = [fit(ink / np.float32(255)) for ink in inks]
+    else:
+        pictures = [pen.photograph(ink, rng) for ink in inks]
+        images = list(map(transform, pictures))
     return Letters(
         tuple(names),
         [Path(f"{name}, drawn ({number})") for name in names for number in range(1, count + 1)],
-        [np.repeat(255 - ink[..., None], 3, axis=2) for ink in inks],
-        torch.from_numpy(np.stack([fit(ink / np.float32(255)) for ink in inks])),
+        pictures,
+        torch.from_numpy(np.stack(images)),
         torch.arange(len(names)).repeat_interleave(count),
         torch.zeros(len(names), dtype=torch.int64),
     )

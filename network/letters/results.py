@@ -18,8 +18,12 @@ def print_counts(part, letters, where):
 
 def print_neighbours(points, labels, where):
     """Prints how many points (N, F) have one of their own label (N,) next to them."""
-    distances = torch.cdist(points, points).fill_diagonal_(float("inf"))
-    alike = labels[distances.argmin(1)] == labels
+    nearest = []
+    for some in torch.arange(len(points)).split(2000):  # all at once may fill the memory
+        distances = torch.cdist(points[some], points)
+        distances[torch.arange(len(some)), some] = float("inf")
+        nearest.append(distances.argmin(1))
+    alike = labels[torch.cat(nearest)] == labels
     share = f"{alike.sum()} of {len(alike)}"
     print(f"in {where}, the nearest other letter is of the same kind for {share}")
 
