@@ -130,7 +130,7 @@ def main(options):
         if options.scale_lr:
             report.print_scaled(dimensions["batch_size"], scaled)
         if options.grid:
-            combined = {s: found[s] for s in settings.choose(grid=True) if s in found}
+            combined = {s: found[s] for s in settings.combinations() if s in found}
             report.print_grid(combined, dimensions, options.seeds)
         # A setting that lacks seeds would have it easier to be lucky.
         best = max(found, key=lambda setting: (len(found[setting]), mean_accuracy(found[setting])))

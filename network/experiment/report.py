@@ -99,13 +99,14 @@ def print_grid(combined, dimensions, seeds):
     means = {setting: mean_accuracy(results) for setting, results in combined.items()}
     ranked = sorted(means, key=means.get, reverse=True)
     print_table({setting: combined[setting] for setting in ranked}, seeds)
-    chosen = {
-        name: max(values, key=lambda value: mean_accuracy(values[value]))
-        for name, values in dimensions.items()
-        if values
-    }
-    best, singles = ranked[0], replace(BASELINE, **chosen)
+    listed = {name: {getattr(setting, name) for setting in means} for name in dimensions}
+    chosen = {}  # of these values, the baseline's being among them or not
+    for name, along in dimensions.items():
+        values = sorted(along.keys() & listed[name])
+        chosen[name] = max(values, key=lambda v: mean_accuracy(along[v]), default=None)
+    singles = replace(BASELINE, **chosen)
     if singles in combined:
+        best = ranked[0]
         print(
             f"\nbest single choices together: {describe(singles)}: rank "
             f"{ranked.index(singles) + 1} of {len(ranked)}, "
@@ -116,13 +117,13 @@ def print_grid(combined, dimensions, seeds):
         spread = [np.std([accuracy(r) for r in found.values()]) for found in combined.values()]
         spread = 100 * np.sqrt(np.mean(np.square(spread)) * seeds / (seeds - 1))
         print(f"between seeds: a standard deviation of {spread:.2f} points, over all combinations")
-    for name, values in dimensions.items():
+    for name, values in listed.items():
         shares = {
             value: np.mean([means[setting] for setting in means if getattr(setting, name) == value])
-            for value in values
+            for value in sorted(values)
         }
-        listed = ", ".join(f"{value:g}: {share:.2%}" for value, share in shares.items())
-        print(f"mean over all else by {name.replace('_', ' ')}: {listed}")
+        texts = ", ".join(f"{value:g}: {share:.2%}" for value, share in shares.items())
+        print(f"mean over all else by {name.replace('_', ' ')}: {texts}")
 
 
 def print_confused(counts, names):

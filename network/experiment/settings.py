@@ -19,8 +19,9 @@ class Settings:
     batch_size: list
 
     def along(self, dimension):
-        """The settings along one dimension: the baseline in all else."""
-        return [replace(BASELINE, **{dimension: value}) for value in getattr(self, dimension)]
+        """The settings along one dimension, the baseline among them; in all else they are it."""
+        values = {*getattr(self, dimension), getattr(BASELINE, dimension)}
+        return [replace(BASELINE, **{dimension: value}) for value in sorted(values)]
 
     def scaled_rates(self):
         """The settings along the batch size with the learning rate in proportion to it."""
@@ -29,14 +30,16 @@ class Settings:
             for s in self.along("batch_size")
         ]
 
+    def combinations(self):
+        """The settings of all combinations of the values."""
+        product = itertools.product(self.filters, self.dropout, self.batch_size)
+        return list(itertools.starmap(Trial, product))
+
     def choose(self, scale_lr=False, grid=False):
         """All settings to run, each once; `grid`: with all combinations of the values."""
         settings = [BASELINE, *itertools.chain(*map(self.along, DIMENSIONS))]
-        if scale_lr:
-            settings += self.scaled_rates()
-        if grid:
-            product = itertools.product(self.filters, self.dropout, self.batch_size)
-            settings += itertools.starmap(Trial, product)
+        settings += self.scaled_rates() if scale_lr else []
+        settings += self.combinations() if grid else []
         return list(dict.fromkeys(settings))
 
     def dimensions(self, found):
