@@ -272,7 +272,7 @@ def save(network, names, history, accuracy, options):
     letters = "_extended" if options.extended else "_alphabet" if options.alphabet else ""
     path = options.models_dir / f"greek{letters}{variant(options)}{own(options)}_network.pth"
     data = options.train_dir.resolve().name if options.train_dir else "drawn letters"
-    cli.notice(set_aside_better(path, accuracy, data))
+    cli.notice(set_aside_better(path, accuracy, data, names))
     save_network(
         path,
         network,

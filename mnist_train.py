@@ -68,7 +68,6 @@ def main(options):
     # Drawn digits never take the place of MNIST, in figures or weights.
     suffix, name = ("_drawn", "drawn") if dataset == "drawn digits" else ("", "mnist")
     options.path = options.models_dir / f"{name}_network.pth"
-    options.unfinished = options.models_dir / f"{name}_network_unfinished.pth"
     title = f"The first six test images of {test.dataset}"
     captions = [test.class_names[label] for label in test.labels[:6]]
     drawn = {"1a_examples": figures.image_grid(test.images[:6].cpu(), captions, 3, title)}
@@ -109,14 +108,14 @@ def learn(network, learner, training, lessons, test, options):
     was learned is kept after each epoch and at Ctrl-C, for the same command to go on from.
     """
     sample = training.images[:CHECKED], training.labels[:CHECKED]  # enough for a curve
-    recipe, unfinished = options.recipe, options.unfinished
+    recipe = options.recipe
     settings = {"dataset": lessons.dataset, "images": len(lessons.labels)}
     settings |= {"seed": options.seed, "recipe": dataclasses.asdict(recipe)}
-    saved = unfinished_training(unfinished, settings)
+    options.unfinished, saved = unfinished_training(options.path, settings)
     history = saved["history"] if saved else {"batch_losses": [], "epochs": []}
 
     def save(state):
-        write(unfinished, {"settings": settings, "history": history, **state})
+        write(options.unfinished, {"settings": settings, "history": history, **state})
 
     epochs = train(learner, lessons.images, lessons.labels, recipe, save=save, saved=saved)
     if learner is not network:
@@ -133,7 +132,7 @@ def learn(network, learner, training, lessons, test, options):
     try:
         for epoch in epochs:
             if not all(map(math.isfinite, epoch.losses)):
-                unfinished.unlink(missing_ok=True)  # nothing to go on from
+                options.unfinished.unlink(missing_ok=True)  # nothing to go on from
                 raise Problem(
                     f"the loss grew beyond all numbers in epoch {epoch.number}; choose a lower "
                     f"--learning-rate than {recipe.learning_rate:g}"
@@ -151,11 +150,11 @@ def learn(network, learner, training, lessons, test, options):
             tqdm.write(line, file=sys.stdout)  # goes above the progress bar
             sys.stdout.flush()
     except KeyboardInterrupt:
-        if not unfinished.is_file():
+        if not options.unfinished.is_file():
             raise
         raise KeyboardInterrupt(
-            f"what was learned is kept in {cli.short(unfinished)}, and the same command goes on "
-            "from there; other weights are as they were"
+            f"what was learned is kept in {cli.short(options.unfinished)}, and the same command "
+            "goes on from there; other weights are as they were"
         ) from None
     return history
 

@@ -79,7 +79,7 @@ def main(options):
     written = []
     if options.train:
         written = learn_first_layer(options, cli.choose_device(options.device or "auto"))
-        options.weights = written[0]
+        options.weights = written[1]  # the whole network
     picture = find_picture(options.image, options.data_dir)
     layer = layers.first_layer(options.weights, options.model, options.models_dir)
     print(layer.network if options.full else layers.describe(layer.network))

@@ -17,6 +17,7 @@ except UnicodeDecodeError as error:
         f"matplotlib cannot read a file of settings, matplotlibrc ({error}); rename it"
     ) from None
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -28,8 +29,11 @@ RED, INK, GREY = "#c23b3b", "#22252b", "#8a9099"
 SURE = 0.9  # below this probability a caption tells the second guess, too
 LETTER = 0.125  # inches that a letter of a title takes
 SIGNED = "RdBu_r"  # negative blue, zero white, positive red
+# For names in letters that matplotlib's own font lacks: those of Windows, macOS and Linux.
+ASIAN = "Yu Gothic, Malgun Gothic, Nirmala UI, Arial Unicode MS, Noto Sans CJK JP, Noto Sans"
+asian = [name for name in ASIAN.split(", ") if name in font_manager.get_font_names()]
 matplotlib.rcdefaults()  # whatever a user's matplotlibrc asks for, TeX for one
-matplotlib.rc("font", size=12)
+matplotlib.rc("font", size=12, family=["DejaVu Sans", *asian])
 matplotlib.rc("text", color=INK, parse_math=False)  # a $ in a file's name is a $
 matplotlib.rc("axes", edgecolor=GREY, labelcolor=INK, titlesize=12, grid=True, axisbelow=True)
 matplotlib.rc("axes.spines", top=False, right=False)
@@ -97,14 +101,13 @@ def confusion(counts, class_names, title):
     """
     counts = np.asarray(counts)
     size = max(5.5, 0.62 * len(counts) + 1.6)
-    figure = Figure(figsize=(size + 1, size), layout="constrained")
+    figure = titled(size + 1, size, title)
     axis = figure.subplots()
     axis.spines[:].set_visible(False)
     axis.grid(False)
     axis.set_xticks(np.arange(len(counts) - 1) + 0.5, minor=True)  # lines between the cells
     axis.set_yticks(np.arange(len(counts) - 1) + 0.5, minor=True)
     axis.grid(which="minor")
-    figure.suptitle(title)
     # The right answers would drown the mistakes in any common scale.
     mistakes = np.where(np.eye(len(counts), dtype=bool), 0, counts)
     reds = LinearSegmentedColormap.from_list("reds", ["white", "#f3b08c", RED])

@@ -5,6 +5,7 @@ Nothing in a file is ever run: tensors and plain values are read, all else is re
 
 import argparse
 import contextlib
+import hashlib
 import os
 import re
 import warnings
@@ -110,13 +111,14 @@ def class_names(network, facts):
     return tuple(map(str, range(count)))
 
 
-def set_aside_better(path, accuracy, dataset):
+def set_aside_better(path, accuracy, dataset, names=None):
     """Copies a checkpoint to another name if what is about to take its place may be worse.
 
     What tested better goes to …_best, unless what is there is better still. What nobody knows a
-    test of, or what learned other data, goes to …_before1, …_before2, and so on.
+    test of, or what learned other data or classes, goes to …_before1, …_before2, and so on.
 
-    The checkpoint may be missing. The new one tested `accuracy`, 0 to 1, and learned `dataset`.
+    The checkpoint may be missing. The new one tested `accuracy`, 0 to 1, and learned `dataset`, to
+    tell classes of these names apart.
 
     Returns:
         A line that says what became of it and why, or None.
@@ -126,18 +128,20 @@ def set_aside_better(path, accuracy, dataset):
     """
     if not path.is_file():
         return None
-    before, learned = _tested(path)
+    before, learned, classes = _tested(path)
     were, aside = f"the weights that were in {path}", name_beside(path)
     if before is None:
         reason = "they do not say how well they tested"
     elif learned not in (None, dataset):
         reason = f"they learned {learned}"
+    elif names and classes not in (None, list(names)):
+        reason = "they tell other classes apart"
     elif before <= accuracy:
         return None
     else:
         reason = f"they tested better ({before:.2%}, now {accuracy:.2%})"
         aside = path.with_stem(f"{path.stem}_best")
-        best, _ = _tested(aside)
+        best, *_ = _tested(aside)
         if best is not None and best >= before:
             return (
                 f"{were} are replaced, although {reason}; the best so far ({best:.2%}) are in "
@@ -151,36 +155,33 @@ def set_aside_better(path, accuracy, dataset):
 
 
 def _tested(path):
-    """The test accuracy in a checkpoint and the data it learned; None for what it does not say."""
+    """The test accuracy in a checkpoint, the data and the classes that it learned; None for what it
+    does not say."""
     try:
         facts = read_weights(path)
-        accuracy = facts["test_accuracy"]
-        return (accuracy, facts.get("dataset")) if isinstance(accuracy, float) else (None, None)
+        if isinstance(facts["test_accuracy"], float):
+            return facts["test_accuracy"], facts.get("dataset"), facts.get("class_names")
     except (Problem, LookupError, TypeError):  # it may hold anything
-        return None, None
+        pass
+    return None, None, None
 
 
 def unfinished_training(path, settings):
-    """What a stopped training of these settings left, a dict that has them as "settings", or None.
+    """Where a training keeps itself until its weights go to `path`, and what a stopped one left.
 
-    What another training left there is kept under another name, where that one finds it again.
+    Each training has a file of its own, named after its settings, so that none is in another's way.
+
+    Returns:
+        The path; and a dict that has the settings as "settings", or None.
     """
-    found = state = None
-    for candidate in [path, *sorted(path.parent.glob(f"{path.stem}_before*{path.suffix}"))]:
-        with contextlib.suppress(Problem, LookupError, TypeError):  # there may be anything
-            state = read_weights(candidate)
-            if state["settings"] == settings:
-                found = candidate
-                break
-    if path.is_file() and found != path:
-        aside = name_beside(path)
-        path.rename(aside)
-        notice(f"another training was stopped; what it learned is kept as {short(aside)}")
-    if found is None:
-        return None
-    notice(f"going on from {short(found)}, where a training was stopped")
-    found.replace(path)
-    return state
+    mark = hashlib.sha256(repr(settings).encode()).hexdigest()[:8]
+    path = path.with_stem(f"{path.stem}_{mark}_unfinished")
+    with contextlib.suppress(Problem, LookupError, TypeError):  # it may not be there, or damaged
+        state = read_weights(path)
+        if state["settings"] == settings:
+            notice(f"going on from {short(path)}, where a training was stopped")
+            return path, state
+    return path, None
 
 
 def read_weights(path):

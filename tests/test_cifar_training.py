@@ -151,13 +151,12 @@ def test_a_stopped_training_goes_on(folder, tiny, tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(learn, "enlarge", interrupted)
     with pytest.raises(KeyboardInterrupt, match="the same command goes on"):
         learn.learn_first_layer(options(folder, tmp_path), CPU)
-    unfinished = tmp_path / "models" / "resnet18_mypictures_unfinished.pth"
-    assert [*(tmp_path / "models").iterdir()] == [unfinished]
+    (unfinished,) = (tmp_path / "models").iterdir()
+    assert re.fullmatch(r"resnet18_mypictures_\w{8}_unfinished.pth", unfinished.name)
     # Another training does not go on from there, nor does it write over it.
     before = unfinished.read_bytes()
     learn.learn_first_layer(options(folder, tmp_path, epochs=1), CPU)
-    aside = unfinished.with_stem(f"{unfinished.stem}_before1")
-    assert aside.name in capsys.readouterr().err and aside.read_bytes() == before
+    assert "going on" not in capsys.readouterr().err and unfinished.read_bytes() == before
     calls.clear()
     calls += range(5)
     parts = learn.learn_first_layer(options(folder, tmp_path), CPU)
@@ -172,7 +171,7 @@ def test_a_stopped_training_goes_on(folder, tiny, tmp_path, monkeypatch, capsys)
 
 
 def test_it_learns_and_the_program_looks(folder, tiny, tmp_path, script, monkeypatch):
-    monkeypatch.setattr("network.resnet.layers.empty", lambda *_: torchvision.models.resnet18())
+    monkeypatch.setattr("network.resnet.layers.empty", lambda _, n=1000: tiny_resnet(num_classes=n))
     monkeypatch.setattr("network.filters.gratings.POOL", 20)
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *_, **__: None)
     folders = ["--models-dir", tmp_path, "--figures-dir", tmp_path, "--data-dir", tmp_path]
@@ -188,6 +187,8 @@ def test_it_learns_and_the_program_looks(folder, tiny, tmp_path, script, monkeyp
     whole = torch.load(tmp_path / "resnet18_mypictures.pth", weights_only=True)["state_dict"]
     assert torch.equal(whole["conv1.weight"], first["conv1.weight"])
     assert "the first layer of a ResNet-18 trained on my pictures (" in done.stdout
+    learned, looked_at = re.findall(r"resnet18[,:] ([\d,]+) parameters", done.stdout)
+    assert learned == looked_at  # with as many classes as there are folders
     for name in ("resnet_mypictures_conv1.pth", "resnet18_mypictures.pth"):
         assert name in done.stdout.partition("written:")[2]
     assert (tmp_path / "ext1_filters_resnet18_mypictures.png").exists()
@@ -216,8 +217,8 @@ def test_killed_at_any_moment_it_goes_on(folder, tiny, tmp_path, capsys):
     spawn = multiprocessing.get_context("spawn")
     process = spawn.Process(target=save_at_every_step, args=arguments)
     process.start()
-    unfinished = tmp_path / "models" / "resnet18_mypictures_unfinished.pth"
-    while not unfinished.exists():
+    models = tmp_path / "models"
+    while not (unfinished := list(models.glob("*_unfinished.pth"))):
         assert process.is_alive()
         time.sleep(0.01)
     process.kill()
@@ -225,4 +226,4 @@ def test_killed_at_any_moment_it_goes_on(folder, tiny, tmp_path, capsys):
     assert process.exitcode
     learn.learn_first_layer(options(folder, tmp_path), CPU)
     assert "going on from" in capsys.readouterr().err
-    assert not unfinished.exists()
+    assert not unfinished[0].exists()

@@ -217,6 +217,10 @@ def test_better_or_other_weights_are_kept_with_a_word(greek, weights, some):
     save_network(path, MyNetwork(classes=3), test_accuracy=0.5, dataset="others")
     done = greek("--train-dir", some)
     assert "kept as greek_some_network_before1.pth: they learned others" in done.stderr
+    names = ["aleph", "beth", "gimel"]
+    save_network(path, MyNetwork(), test_accuracy=0.5, dataset="some", class_names=names)
+    done = greek("--train-dir", some)
+    assert "kept as greek_some_network_before2.pth: they tell other classes" in done.stderr
     assert not weights.with_name("greek_network.pth").exists()  # of the shipped letters only
 
 

@@ -141,9 +141,15 @@ def stop_after(epochs, monkeypatch):
     monkeypatch.setattr(training, "evaluate", stopped)
 
 
+def unfinished_in(models):
+    """The file of the one training there that was stopped."""
+    (path,) = models.glob("mnist_network_*_unfinished.pth")
+    return path
+
+
 def test_a_stopped_training_goes_on_where_it_was(train, tmp_path, monkeypatch):
     models = tmp_path / "models"
-    path, unfinished = models / "mnist_network.pth", models / "mnist_network_unfinished.pth"
+    path = models / "mnist_network.pth"
     command = "--epochs", 4, "--batch-size", 64
     assert train(*command).returncode == 0
     whole, facts = load_network(path)
@@ -154,7 +160,7 @@ def test_a_stopped_training_goes_on_where_it_was(train, tmp_path, monkeypatch):
     assert done.returncode == 130
     assert done.stderr.count("\n") == 1 and "the same command goes on" in done.stderr
     assert path.read_bytes() == before
-    kept = torch.load(unfinished, weights_only=True)
+    kept = torch.load(unfinished_in(models), weights_only=True)
     assert len(kept["history"]["epochs"]) == 2
     assert not torch.equal(kept["network"]["fc2.weight"], whole.fc2.weight)
 
@@ -167,28 +173,21 @@ def test_a_stopped_training_goes_on_where_it_was(train, tmp_path, monkeypatch):
     assert [path.name for path in models.iterdir()] == ["mnist_network.pth"]
 
 
-@pytest.mark.parametrize("left", ["another seed", "untrained weights", "damaged"])
-def test_another_training_keeps_what_a_stopped_one_left(train, tmp_path, monkeypatch, left):
-    unfinished = tmp_path / "models" / "mnist_network_unfinished.pth"
-    if left == "another seed":
-        with monkeypatch.context() as patch:
-            stop_after(1, patch)
-            assert train("--epochs", 2, "--seed", 1).returncode == 130
-    elif left == "untrained weights":
-        save_network(unfinished, MyNetwork())
-    else:
-        unfinished.parent.mkdir()
-        unfinished.write_bytes(b"damaged")
+def test_another_training_leaves_a_stopped_one_alone(train, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_after(1, patch)
+        assert train("--epochs", 2, "--seed", 1).returncode == 130
+    unfinished = unfinished_in(tmp_path / "models")
     before = unfinished.read_bytes()
     done = train("--epochs", 1)
-    assert done.returncode == 0 and "epoch  1/1" in done.stdout
-    aside = unfinished.with_name("mnist_network_unfinished_before1.pth")
-    assert aside.name in done.stderr and aside.read_bytes() == before
+    assert done.returncode == 0 and "going on" not in done.stderr
+    assert unfinished.read_bytes() == before
+    done = train("--epochs", 2, "--seed", 1)  # its own command finds it again
+    assert "going on from" in done.stderr and "epoch  1/2" not in done.stdout
     assert not unfinished.exists()
-    if left == "another seed":  # its own command finds it again
-        done = train("--epochs", 2, "--seed", 1)
-        assert "going on from" in done.stderr and "epoch  1/2" not in done.stdout
-        assert not aside.exists()
+    unfinished.write_bytes(b"damaged")  # it begins anew
+    done = train("--epochs", 2, "--seed", 1)
+    assert done.returncode == 0 and "epoch  1/2" in done.stdout and not unfinished.exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there, Ctrl-C would reach the tests as well")
@@ -200,8 +199,8 @@ def test_ctrl_c_within_an_epoch(small_mnist, tmp_path):
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert error.count("\n") == 1 and "mnist_network_unfinished.pth" in error
-    kept = torch.load(tmp_path / "mnist_network_unfinished.pth", weights_only=True)
+    assert error.count("\n") == 1 and unfinished_in(tmp_path).name in error
+    kept = torch.load(unfinished_in(tmp_path), weights_only=True)
     assert len(kept["history"]["epochs"]) >= 2
     assert not (tmp_path / "mnist_network.pth").exists()
 

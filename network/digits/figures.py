@@ -164,7 +164,7 @@ def accuracy_curves(epochs, checked, title):
     lowest = min(epoch[key] for epoch in epochs for key in ("train_accuracy", "test_accuracy"))
     axis.set_ylim(1 - 1.5 * (1 - lowest) - 1e-3, 1 + 0.05 * (1 - lowest) + 1e-4)
     axis.set(xlabel="epoch", ylabel="accuracy")
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.yaxis.set_major_formatter(PercentFormatter(1))
     axis.legend(title="after the last epoch", loc="best", alignment="left")
     return figure

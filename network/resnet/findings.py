@@ -125,7 +125,7 @@ def print_findings(rows):
         f"{edges[ALIKE]:.0%}"
     )
     weak = np.sum(tuning.weight < 0.5)
-    found.append(f"{weak} filters have less than half of the mean weight")
+    found.append(f"{weak} filters have less than half of the root mean square weight")
     if DIGITS in rows:
         found.append(
             f"of the digit network's filters {share[DIGITS]:.0%} are oriented, of chance as smooth "

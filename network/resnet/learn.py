@@ -14,7 +14,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from network.cli import notice, short
+from network.cli import count_of, notice, short
 from network.files import require_writable
 from network.model import parameter_count, write
 from network.resnet.layers import MEAN, STD, file_word
@@ -66,14 +66,14 @@ def learn_first_layer(options, device):
     network.to(device, memory_format=torch.channels_last)
     print(
         f"{model}, {parameter_count(network):,} parameters, learns {len(training.images):,} "
-        f"pictures of {dataset} at {SIDE}×{SIDE} pixels, {recipe.epochs} epochs, on {device.type}",
+        f"pictures of {dataset} at {SIDE}×{SIDE} pixels, {count_of(recipe.epochs, 'epoch')}, on "
+        f"{device.type}",
         flush=True,
     )
     settings = {"model": model, "epochs": recipe.epochs, "seed": options.seed}
     settings |= {"dataset": dataset, "images": len(training.images)}
     whole = options.models_dir / f"{model}_{file_word(dataset)}.pth"
-    unfinished = whole.with_stem(f"{whole.stem}_unfinished")
-    learn(network, training, recipe, unfinished, settings)
+    unfinished = learn(network, training, recipe, whole, settings)
 
     checked = training.images[:CHECKED], training.labels[:CHECKED]
     of_training, of_test = (
@@ -98,11 +98,13 @@ def learn_first_layer(options, device):
     return [first, whole]
 
 
-def learn(network, training, recipe, unfinished, settings):
-    """Trains a ResNet in place, going on from what `unfinished` holds of the same training.
+def learn(network, training, recipe, path, settings):
+    """Trains a ResNet in place, for weights that go to `path`; one that was stopped goes on.
 
-    That file keeps what was learned so far, and the `settings` that must be the same for it to be
-    gone on with; the caller removes it. Raises as `learn_first_layer`.
+    What makes a training the same are its `settings`. Raises as `learn_first_layer`.
+
+    Returns:
+        The path of the file that kept what was learned so far, for the caller to remove.
     """
     device = training.labels.device
     first = network.conv1.weight
@@ -117,6 +119,8 @@ def learn(network, training, recipe, unfinished, settings):
         nesterov=True,
     )
 
+    unfinished, saved = unfinished_training(path, settings)
+
     def save(state):
         write(unfinished, {"settings": settings, **state})
 
@@ -130,7 +134,7 @@ def learn(network, training, recipe, unfinished, settings):
         loss_function=nn.CrossEntropyLoss(label_smoothing=LABEL_SMOOTHING),
         optimizer=optimizer,
         save=save,
-        saved=unfinished_training(unfinished, settings),
+        saved=saved,
     )
     try:
         with faster(device):
@@ -145,6 +149,7 @@ def learn(network, training, recipe, unfinished, settings):
         raise KeyboardInterrupt(
             f"what was learned is in {short(unfinished)}, the same command goes on"
         ) from None
+    return unfinished
 
 
 def enlarge(images):
