@@ -169,21 +169,6 @@ def test_a_large_light_digit(read, tmp_path, digit):
 
 
 @pytest.mark.parametrize(
-    "name, truth",
-    [
-        ("12345_67890.jpg", "1234567890"),
-        ("05221859.png", "05221859"),
-        ("20261125_101500.jpg", None),  # the day and the time at which a camera took it
-        ("IMG_0123.jpg", None),
-        ("12.png", None),  # a running number
-        ("page.png", None),
-    ],
-)
-def test_names_that_tell_the_truth(tmp_path, name, truth):
-    assert true_reading(tmp_path / name) == truth
-
-
-@pytest.mark.parametrize(
     "a, b, count",
     [("", "", 0), ("12", "12", 0), ("123", "13", 1), ("13", "123", 1), ("kitten", "sitting", 3)],
 )

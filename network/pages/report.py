@@ -86,12 +86,8 @@ def as_plain(path, picture, reading):
 
 
 def true_reading(path):
-    """The digits that a picture shows, row by row without gaps, where that is known, else None.
-
-    It is what readings.tsv in its folder says (file, tab, rows parted by " / "; `0 x 1150` is a
-    digit repeated), else the name, were it rows of digits alone: 12345_67890.jpg. A camera's
-    name, a date and a time, is none.
-    """
+    """The digits that a picture shows, row by row without gaps, or None: what readings.tsv in its
+    folder says (file, tab, rows parted by " / "; `0 x 1150` is a digit repeated)."""
     table = path.parent / "readings.tsv"
     if table.is_file():
         with open(table, newline="", encoding="utf-8", errors="replace") as file:
@@ -101,10 +97,7 @@ def true_reading(path):
                     if repeated:
                         return repeated[1] * int(repeated[2])
                     return re.sub(r"[^0-9]", "", row[1])
-    taken = re.fullmatch(r"(19|20)[0-9]{6}_[0-9]{6}.*", path.stem)
-    named = re.fullmatch(r"[0-9]+(_[0-9]+)*", path.stem)
-    digits = path.stem.replace("_", "")
-    return digits if named and not taken and len(digits) > 3 else None
+    return None
 
 
 def edits(a, b):
