@@ -26,7 +26,8 @@ def parse_options():
         "--no-labels",
         dest="labels",
         action="store_false",
-        help="do not take folders named by a digit, or 7.png, digit_7.png, 7_2.jpg, for the truth",
+        help="do not take folders named by a digit, 7.png, digit_7.png, 7_2.jpg, or a page's "
+        "readings.tsv for the truth",
     )
     pages = parser.add_argument_group("pages of many digits")
     pages.add_argument(

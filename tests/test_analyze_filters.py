@@ -125,7 +125,9 @@ def test_responses_are_what_the_network_computes(
             drawn[name] = arguments
 
         monkeypatch.setattr(figures, name, keep)
-    monkeypatch.setattr(plots, "save", lambda figure, path: None)
+    monkeypatch.setattr(
+        plots, "save", lambda drawn, place, end: [place / f"{name}{end}.png" for name in drawn]
+    )
     for layer in ("conv1", "conv2"):
         assert analyze("--weights", tmp_path / "any.pth", "--layer", layer).returncode == 0
     image = datasets.load("MNIST", small_mnist, train=True).images[:1]
@@ -149,7 +151,9 @@ def quick(monkeypatch):
     """No figures are drawn where a test is of something else."""
     for name in ("filter_panels", "filters_and_responses", "likenesses"):
         monkeypatch.setattr(figures, name, lambda *arguments: None)
-    monkeypatch.setattr(plots, "save", lambda figure, path: None)
+    monkeypatch.setattr(
+        plots, "save", lambda drawn, place, end: [place / f"{name}{end}.png" for name in drawn]
+    )
 
 
 def test_any_picture(analyze, quick, drawn, tmp_path):

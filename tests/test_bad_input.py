@@ -10,6 +10,7 @@ import pickle
 import shlex
 import shutil
 import struct
+import subprocess
 import sys
 from unittest import mock
 
@@ -523,3 +524,16 @@ def test_what_the_system_refuses(script, place, monkeypatch):
     done = script("mnist_train.py", *usual("mnist_train.py"))
     assert_one_line(done, "mnist_train.py", 2, "some/file: Permission")
     assert_nothing_lost(before, place)
+
+
+@pytest.mark.parametrize("program", OPTIONS)
+def test_help_on_a_console_of_few_letters(program):
+    command = [sys.executable, HOME / program, "--help"]
+    streams = {"capture_output": True, "env": {**os.environ, "PYTHONIOENCODING": "ascii"}}
+    assert subprocess.run(command, **streams).returncode == 0
+
+
+def test_an_option_between_pictures(script, tmp_path):
+    one, two = (HOME / "data" / "digits" / f"{n}.png" for n in (1, 2))
+    done = script("mnist_eval.py", one, "--figures-dir", tmp_path, two)
+    assert done.returncode == 0 and "accuracy: 2/2" in done.stdout

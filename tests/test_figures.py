@@ -129,7 +129,8 @@ def test_loss_curves(images, size, epochs):
 def test_confusion(names):
     counts = np.eye(len(names), dtype=int) * 1135
     counts[0, 1], counts[1, 2] = 12, 3
-    figure = plots.confusion(counts, names, "15 mistakes in 10,000 test images of MNIST")
+    title = "15 mistakes in 10,000 test letters, of Handwriting of my students, autumn term"
+    figure = plots.confusion(counts, names, title)
     assert_readable(figure)
     axis = figure.axes[0]
     shown = {text.get_position(): text.get_text() for text in axis.texts}

@@ -12,7 +12,7 @@ from conftest import HOME, error_line
 from test_figures import assert_readable, texts
 
 from network.files import Problem
-from network.letters import figures, folders, learning
+from network.letters import figures, folders, learning, results
 from network.model import MyNetwork, network_input, save_network
 from network.photos import normalise, read_image, report_transform
 from network.weights import load_network
@@ -451,3 +451,26 @@ def test_mistakes_of_all_letters_are_shown():
     assert "(20 of 120, mistakes chosen first)" in " ".join(captions)
     for name, count in (("alpha", 7), ("beta", 7), ("gamma", 6)):
         assert sum(f"true {name}" in caption for caption in captions) == count
+
+
+@pytest.mark.usefixtures("quick_runs")
+def test_a_held_out_picture_without_ink_is_no_right_answer(greek, some):
+    blank = sorted((some / "beta").iterdir())[0]  # the fourth of all
+    cv2.imwrite(str(blank), np.full((128, 128), 255, np.uint8))
+    done = greek("--train-dir", some)
+    assert done.returncode == 0 and "left out: " in done.stderr
+    assert re.search(r"^  beta: 0/1 = 0.00%$", done.stdout, re.M)
+
+
+def test_drawn_letters_are_seen_by_the_transform_that_is_asked_for():
+    letters = folders.draw_letters(("alpha", "beta"), 3, 0, report_transform)
+    assert [picture.shape for picture in letters.pictures] == 6 * [(128, 128, 3)]
+    seen = np.stack([report_transform(picture) for picture in letters.pictures])
+    assert np.array_equal(letters.images, seen)
+
+
+def test_neighbours_among_many_letters(capsys):
+    pairs = torch.cartesian_prod(torch.arange(50.0), torch.arange(50.0))
+    points = torch.cat([pairs, pairs + 0.3])
+    results.print_neighbours(points, torch.arange(2500).repeat(2), "a plane")
+    assert "of the same kind for 5000 of 5000" in capsys.readouterr().out

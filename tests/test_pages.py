@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import HOME
 
-from network import pen
+from network import cli, pen
 from network.pages import drawn, figures
 from network.pages.report import edits, true_reading
 from network.pictures import read_image
@@ -114,11 +114,12 @@ def write(sheet, text, x, y, gap=20):
         x += ink.shape[1] + gap
 
 
-def test_rows_gaps_and_the_truth_in_a_name(read, tmp_path):
+def test_rows_gaps_and_the_truth_beside(read, tmp_path):
     sheet = np.full((300, 700, 3), 235, np.uint8)
     write(sheet, "1859 22", 60, 40)
     write(sheet, "60 74", 90, 170)
-    path = save(sheet, tmp_path / "185922_6074.png")
+    path = save(sheet, tmp_path / "page.png")
+    (tmp_path / "readings.tsv").write_text("page.png\t1859 22 / 60 74\n")
     result = read(path)
     assert f"{path}: 2 rows, 10 digits\n  1859 22\n  60 74\n" in result.stdout
     assert "accuracy: 10/10 = 100.00%" in result.stdout
@@ -308,3 +309,20 @@ def test_several_digits_without_page(script, tmp_path, quick_figures):
     assert re.search(rf"{path} seems to hold \d+ digits; --page reads them", result.stderr)
     singles = script("mnist_eval.py", "--figures-dir", tmp_path, HOME / "data" / "digits")
     assert "seems to hold" not in singles.stderr
+
+
+def test_own_pages_take_the_place_of_no_shipped_figure_and_tell_no_truth_by_their_names(
+    read, tmp_path, monkeypatch
+):
+    shipped = tmp_path / "data" / "pages"
+    monkeypatch.setattr(cli, "HOME", tmp_path)
+    page = careful_page(35)
+    for path in (shipped / "4711.jpg", tmp_path / "mine" / "4711.jpg"):
+        path.parent.mkdir(parents=True)
+        save(page.picture, path)
+    found = read(tmp_path / "mine" / "4711.jpg")
+    assert "1g_4711_2.png" in found.stdout and "accuracy" not in found.stdout
+    assert "1g_4711.png" in read(shipped / "4711.jpg").stdout
+    (shipped / "readings.tsv").write_text(f"4711.jpg\t{' / '.join(page.rows)}\n")
+    assert "accuracy" in read(shipped / "4711.jpg").stdout
+    assert "accuracy" not in read("--no-labels", shipped / "4711.jpg").stdout

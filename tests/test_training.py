@@ -249,3 +249,14 @@ def test_a_training_saves_itself_within_an_epoch(digits, monkeypatch):
     recipe = Recipe(epochs=1, batch_size=1000)
     list(train(MyNetwork(), *digits, recipe, save=lambda state: states.append(state["done"])))
     assert states == [1, 2, 3, 3]
+
+
+def test_views_go_on_beyond_the_frame_without_asking_mps_for_what_it_lacks(monkeypatch):
+    sample = F.grid_sample
+
+    def as_mps(*arguments, padding_mode="zeros", **others):
+        assert padding_mode == "zeros"
+        return sample(*arguments, **others)
+
+    monkeypatch.setattr(F, "grid_sample", as_mps)
+    torch.testing.assert_close(views(torch.ones(2, 1, 28, 28)), torch.ones(10, 1, 28, 28))

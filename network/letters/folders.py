@@ -162,7 +162,7 @@ def read_letters(files, names, transform=normalise):
         images.append(image)
         labels.append(label)
     if not images:
-        raise Problem(f"none of the {len(wanted)} pictures of letters is of use; see above")
+        raise Problem(f"no picture of letters is of use, such as {path}; see above")
     images = torch.from_numpy(np.stack(images))
     return Letters(tuple(names), read, pictures, images, torch.tensor(labels), no_ink)
 

@@ -306,9 +306,9 @@ def shipped():
         yield f"{kind}.jpg", page.picture, page.rows
 
 
-def main():
+def main(options):
     """Draws the shipped pages again, with their readings beside."""
-    folder = cli.HOME / "data" / "pages"
+    folder = options.folder
     table = "file\treading, row by row\n"
     for name, picture, rows in shipped():
         bgr = np.ascontiguousarray(picture[..., ::-1])
@@ -322,4 +322,8 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    parser = cli.Parser("Draws the pages of digits that ship in data/pages.")
+    parser.add_argument(
+        "folder", type=cli.path_name, help="where they go; data/pages replaces them"
+    )
+    cli.run(main, parser.parse_args())

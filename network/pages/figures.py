@@ -14,8 +14,8 @@ READABLE = 30  # pixels, the height of a character for which the figure is made 
 COLOURS = 32  # of the PNG: more only store the paper's grain
 
 
-def free_path(folder, picture_path, taken):
-    """The figure's path, numbered if another picture of that name has been read before."""
+def path_of(folder, picture_path, taken=()):
+    """The path of a picture's figure, numbered if that of another one is `taken`."""
     path, number = folder / f"1g_{picture_path.stem}.png", 1
     while path in taken:
         number += 1

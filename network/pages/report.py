@@ -25,13 +25,15 @@ def read_pages(network, doubt_limit, device, options):
     Args:
         network: the digit network, on `device`.
         doubt_limit: as in `read_page`.
-        options: .pictures (else those in data/pages), .turn, .json, .figures_dir.
+        options: .pictures (else those in data/pages), .labels, .turn, .json, .figures_dir.
     """
-    paths = image_files(options.pictures or [cli.short(cli.HOME / "data" / "pages")])
+    shipped = cli.HOME / "data" / "pages"
+    paths = image_files(options.pictures or [cli.short(shipped)])
+    theirs = [figures.path_of(cli.HOME / "figures", page) for page in shipped.glob("*.jpg")]
     status, written, pages = 0, [], []
     right = total = 0
     for path in tqdm(paths, desc="reading", leave=False, disable=None):
-        truth = true_reading(path)
+        truth = true_reading(path) if options.labels else None
         try:
             picture = read_image(path)
             reading = read_page(picture, network, device, options.turn, doubt_limit)
@@ -46,7 +48,8 @@ def read_pages(network, doubt_limit, device, options):
             status = max(status, problem.status)
             continue
         tqdm.write("\n".join(lines(path, reading, digits)), file=sys.stdout)
-        figure_path = figures.free_path(options.figures_dir, path, written)
+        taken = written if path.resolve().parent == shipped else written + theirs
+        figure_path = figures.path_of(options.figures_dir, path, taken)
         figures.save_page(picture, reading, figure_path)
         written.append(figure_path)
         pages.append(as_plain(path, picture, reading))
