@@ -73,7 +73,7 @@ with cli.loading():  # takes seconds, too long for --help or a mistyped option
     from network.pen import ALPHABET
     from network.photos import normalise, read_character, report_transform
     from network.pictures import image_files, thumbnail
-    from network.training import features, predict, train
+    from network.training import predict, train
     from network.views import Views
     from network.weights import load_digit_network, set_aside_better
 
@@ -170,7 +170,8 @@ def source(folder):
 
 def look_at_features(network, letters, test, options):
     """Are the letters separable by the frozen features at all? Returns the figure's path."""
-    points = torch.cat([features(network, part.images) for part in (letters, test)]).cpu()
+    images = torch.cat([letters.images, test.images]).to(network.fc1.weight.device)
+    points = predict(network, images, see=network.features).cpu()
     labels = torch.cat([letters.labels, test.labels])
     is_test = torch.arange(len(labels)) >= len(letters.labels)
     centred = points - points.mean(0)

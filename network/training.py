@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from network.model import MyNetwork, network_input
+from network.model import network_input
 
 
 @dataclass(frozen=True)
@@ -252,15 +252,6 @@ def keep_freed_memory():
         glibc.mallopt(mmap_threshold, 2**25)  # bytes; the most that it takes
 
 
-@torch.no_grad()
-def features(network, images, seen=MyNetwork.features):
-    """What a network's last layer sees of images (N, 28, 28): (N, 50), on the network's device; or
-    what else `seen` makes of the network and its input."""
-    network.eval()
-    images = images.to(network.fc1.weight.device)
-    return torch.cat([seen(network, network_input(batch)) for batch in images.split(2000)])
-
-
 def curriculum(progress):
     """How much of dropout and of augmentation to use when `progress` (0 to 1) is done.
 
@@ -295,14 +286,16 @@ def make_schedule(optimizer, recipe, steps, done):
     )
 
 
-@torch.inference_mode()
-def predict(network, images, prepare=network_input, batch_size=1000):
-    """A network's outputs (N, classes), here log-probabilities, of images (N, 28, 28).
+@torch.no_grad()
+def predict(network, images, prepare=network_input, see=None):
+    """A network's outputs (N, classes), here log-probabilities, of images (N, 28, 28); or what else
+    `see`, such as its method `features`, makes of its input.
 
     Images are on the network's device; it is left in eval mode.
     """
     network.eval()
-    return torch.cat([network(prepare(batch)) for batch in images.split(batch_size)])
+    see = see or network
+    return torch.cat([see(prepare(batch)) for batch in images.split(1000)])
 
 
 def count_answers(labels, answers, classes):

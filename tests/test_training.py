@@ -187,7 +187,7 @@ def test_predict_and_evaluate(digits):
     images, labels = digits
     network = MyNetwork()
     torch.manual_seed(0)
-    outputs = predict(network.train(), images, batch_size=7)  # eval mode whatever it was
+    outputs = predict(network.train(), images)  # eval mode whatever it was
     torch.testing.assert_close(outputs, network.eval()(network_input(images)))
     loss, accuracy = evaluate(network, images, labels)
     assert loss == pytest.approx(-outputs[range(3000), labels].mean().item(), rel=1e-5)

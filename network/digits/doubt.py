@@ -1,12 +1,13 @@
 """Probabilities that mean what they say, and whether what was read is a digit at all."""
 
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from network.training import Recipe, features, predict, random_affine, train
+from network.training import Recipe, predict, random_affine, train
 from network.views import Views
 
 KEPT = 0.9975  # share of MNIST's digits that are not doubted: of other people's, 99 in 100
@@ -118,7 +119,7 @@ def learn_doubts(network, images, labels):
     classes of what is none; both on the network's device.
     """
     both = torch.cat([images, random_affine(images)])
-    seen = features(network, both, insight)  # (2 · N, 380)
+    seen = predict(network, both, see=partial(insight, network))  # (2 · N, 380)
     classes = network.fc2.out_features
     doubts = Doubts(network, labels.max().item() + 1 - classes).to(seen.device)
     list(train(doubts, seen, labels.repeat(2), RECIPE, prepare=nn.Identity()))
@@ -140,7 +141,7 @@ def calibrate(network, images, labels):
     That is temperature scaling (Guo et al. 2017, "On Calibration of Modern Neural Networks"); no
     answer changes. Images (N, 28, 28) uint8 are such as it was not trained on, labels (N,) int64.
     """
-    logits = network.fc2(features(network, images))
+    logits = network.fc2(predict(network, images, see=network.features))
 
     def loss(scale):
         return F.cross_entropy(scale * logits, labels).item()

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from network.training import REPORT, features, random_affine, train
+from network.training import REPORT, predict, random_affine, train
 
 # The report's plain SGD: AdamW gives features that are seldom active as much weight as others, and
 # read letters of other hands worse. Few epochs, for the same reason.
@@ -91,8 +91,9 @@ def train_last_layer(network, images, labels, noise=NOISE):
     `train`: after each `Epoch` the network is ready to answer."""
     # Frozen layers make the same of an image in every epoch: once is enough.
     copies = max(COPIES, EXAMPLES // len(images) - 1)
-    distorted = [features(network, distort(images, noise)) for _ in range(copies)]
-    points = torch.cat([features(network, images), *distorted])  # (N · (1 + copies), 50)
+    copied = (distort(images, noise) if copy else images for copy in range(1 + copies))
+    points = [predict(network, letters, see=network.features) for letters in copied]
+    points = torch.cat(points)  # (N · (1 + copies), 50)
     labels = labels.repeat(1 + copies)
     centre, matrix = whiten(points, labels)
     points = (points - centre) @ matrix
