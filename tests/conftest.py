@@ -18,6 +18,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import cv2
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 
 from network import pen
@@ -25,6 +26,7 @@ from network.filters import gratings, operators
 from network.letters import learning
 
 HOME = Path(__file__).resolve().parent.parent
+SHIPPED = HOME / "models" / "mnist_network.pth"
 # Under nohup, Ctrl-C is ignored, by the programs that tests start, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -34,6 +36,24 @@ def contents(folder):
     return {path: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
 
 
+def put(path, content):
+    """Makes a file, and folders for it, of a picture, of bytes, or of what torch saves.
+
+    A function makes what it likes at the path; None is nothing at all.
+    """
+    if content is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, np.ndarray):
+        content = cv2.imencode(".png", content)[1].tobytes()
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif callable(content) and not isinstance(content, torch.nn.Module):
+        content(path)
+    else:
+        torch.save(content, path)
+
+
 def error_line(done, status=2):
     """The one line in which a program says what the user can mend; notices may stand beside it."""
     assert done.returncode == status, done.stderr + done.stdout
@@ -41,6 +61,12 @@ def error_line(done, status=2):
     (line,) = [line for line in done.stderr.splitlines() if ": error: " in line]
     assert line.startswith(f"{done.args}: error: ")
     return line
+
+
+def output(done):
+    """What a program printed that ended well and told nothing beside it."""
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
 
 
 @contextmanager
