@@ -69,6 +69,11 @@ def output(done):
     return done.stdout
 
 
+def no_figures(figures, folder, suffix=""):
+    """In place of `plots.save`: returns the paths, and writes nothing."""
+    return [folder / f"{name}{suffix}.png" for name in figures]
+
+
 @contextmanager
 def started(program, *arguments):
     """A program as a process in a group of its own, as in a terminal."""
