@@ -2,13 +2,14 @@
 
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import HOME, error_line
+from conftest import HOME, SHIPPED, error_line, put
 from test_figures import assert_readable, texts
 
 from network.files import Problem
@@ -19,35 +20,39 @@ from network.weights import load_network
 
 FIGURES = ("training", "letters", "confusion", "features")
 LAYERS = ("conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias", "fc1.weight", "fc1.bias")
+THREE = ["alpha", "beta", "gamma"]
+GREEK_TRAIN, GREEK_TEST = (HOME / "data" / name for name in ("greek_train", "greek_test"))
+STROKE = np.pad(np.zeros((12, 4), np.uint8), 8, constant_values=255)
+BLANK = np.full((50, 50), 200, np.uint8)
 
 
 @pytest.fixture
 def weights(tmp_path):
     """The shipped digit network, among a user's own weights."""
-    path = tmp_path / "models" / "mnist_network.pth"
-    path.parent.mkdir()
-    return shutil.copy(HOME / "models" / "mnist_network.pth", path)
+    path = tmp_path / "models" / SHIPPED.name
+    put(path, SHIPPED.read_bytes())
+    return path
 
 
 @pytest.fixture
-def greek(script, weights, tmp_path):
+def greek_in_full(script, weights, tmp_path):
     """Runs greek_network.py, its results in tmp_path."""
+    folders = ["--models-dir", weights.parent, "--figures-dir", tmp_path / "figures"]
+    return partial(script, "greek_network.py", *folders)
 
-    def run(*arguments):
-        folders = ["--models-dir", weights.parent, "--figures-dir", tmp_path / "figures"]
-        return script("greek_network.py", *folders, *arguments)
 
-    return run
+@pytest.fixture
+def greek(greek_in_full, quick_runs):
+    return greek_in_full
 
 
 @pytest.fixture
 def some(tmp_path):
     """A few of the shipped letters, as somebody's own: three alphas, three gammas, three betas."""
-    for name in ("gamma", "alpha", "beta"):
-        folder = tmp_path / "some" / name
-        folder.mkdir(parents=True)
+    for name in THREE:
         for number in (1, 3, 5):
-            shutil.copy(HOME / "data" / "greek_train" / name / f"{name}_{number:02}.png", folder)
+            path = Path(name) / f"{name}_{number:02}.png"
+            put(tmp_path / "some" / path, (GREEK_TRAIN / path).read_bytes())
     return tmp_path / "some"
 
 
@@ -58,17 +63,17 @@ def accuracy(done):
     return int(right), int(total)
 
 
-def test_three_letters(greek, weights, tmp_path):
-    done = greek()
+def test_three_letters(greek_in_full, weights, tmp_path):
+    done = greek_in_full()
     right, total = accuracy(done)
     assert total == 18 and right >= 17
     assert "27 training letters, " in done.stdout and "18 test letters, " in done.stdout
     assert done.stdout.count("(drawn by network/pen.py)") == 2
     assert "600 more of each letter are drawn by network/pen.py" in done.stdout
-    assert done.stderr.startswith("left out of ")
-    assert done.stderr.endswith("not learned: delta, epsilon, zeta, eta, theta\n")
     assert "(fc2): Linear(in_features=50, out_features=3, bias=True)" in done.stdout
     assert "153 of 21,483 parameters learn" in done.stdout
+    assert done.stderr.startswith("left out of ")
+    assert done.stderr.endswith("not learned: delta, epsilon, zeta, eta, theta\n")
     epochs = re.findall(r"^epoch +(\d+): training accuracy +(\S+)%, ", done.stdout, re.M)
     wrong = [int(number) for number, share in epochs if share != "100.00"]
     if wrong and wrong[-1] == len(epochs):
@@ -76,48 +81,41 @@ def test_three_letters(greek, weights, tmp_path):
     else:
         first = max(wrong, default=0) + 1
         assert f"all training letters stay right from epoch {first} on" in done.stdout
-    by_letter = re.findall(r"^  (\w+): (\d)/6 = ", done.stdout, re.M)
-    assert [name for name, _ in by_letter] == ["alpha", "beta", "gamma"]
-    assert sum(int(count) for _, count in by_letter) == right
+    by_letter = dict(re.findall(r"^  (\w+): (\d)/6 = ", done.stdout, re.M))
+    assert list(by_letter) == THREE and sum(map(int, by_letter.values())) == right
     for name in FIGURES:
         path = tmp_path / "figures" / f"3_{name}.png"
         assert cv2.imread(str(path)).shape[1] > 500 and path.stat().st_size < 400_000
         assert path.name in done.stdout
 
     network, facts = load_network(weights.with_name("greek_network.pth"))
-    assert facts["class_names"] == ["alpha", "beta", "gamma"]
-    assert facts["test_accuracy"] == right / total and len(facts["history"]["epochs"]) == len(
-        epochs
-    )
+    assert facts["class_names"] == THREE and facts["test_accuracy"] == right / total
+    assert len(facts["history"]["epochs"]) == len(epochs)
     # Frozen means frozen: bit for bit what they were; and the saved network answers as printed.
     before, after = load_network(weights)[0].state_dict(), network.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in LAYERS)
     assert before["fc2.weight"].shape == (10, 50) and after["fc2.weight"].abs().max() > 0
-    test = folders.read_letters(
-        folders.find_letters(HOME / "data" / "greek_test"), facts["class_names"]
-    )
+    test = folders.read_letters(folders.find_letters(GREEK_TEST), THREE)
     with torch.no_grad():
         answers = network(network_input(test.images)).argmax(1)
     assert (answers == test.labels).sum() == right
 
 
-def test_eight_letters(greek, weights, tmp_path, monkeypatch):
+def test_eight_letters(greek_in_full, weights, tmp_path, monkeypatch):
     monkeypatch.setattr(learning, "EXAMPLES", 2000)  # a quarter: right are 44, of all 46
     monkeypatch.setattr(learning, "DRAWN", 150)
-    done = greek("--extended")
+    done = greek_in_full("--extended")
     right, total = accuracy(done)
     assert total == 48 and right >= 38 and done.stderr == ""
     by_letter = re.findall(r"^  (\w+): \d/6 = ", done.stdout, re.M)
     assert by_letter == list(folders.ALPHABET[:8])
     for name in FIGURES:
-        path = tmp_path / "figures" / f"ext2_{name}.png"
-        assert path.stat().st_size < 400_000
+        assert (tmp_path / "figures" / f"ext2_{name}.png").stat().st_size < 400_000
     facts = load_network(weights.with_name("greek_extended_network.pth"))[1]
     assert facts["class_names"] == by_letter
     assert not weights.with_name("greek_network.pth").exists()
 
 
-@pytest.mark.usefixtures("quick_runs")
 def test_a_seed_repeats_a_run(greek, weights, some):
     def learned(*arguments):
         assert greek("--train-dir", some, *arguments).returncode == 0
@@ -128,38 +126,32 @@ def test_a_seed_repeats_a_run(greek, weights, some):
     assert not torch.equal(first, learned("--seed", 1))
 
 
-@pytest.mark.usefixtures("quick_runs")
-def test_any_letters_and_pictures_to_recognise(greek, weights, some, tmp_path):
+def test_any_letters_and_pictures_to_recognise(greek, weights, some):
     (some / "gamma").rename(some / "ж")
     (some / "beta").rename(some / "ψ")
     (some / ".hidden").mkdir()
-    (some / "readme.txt").write_text("not a letter")
+    put(some / "readme.txt", b"not a letter")
     pictures = [some / "ж", some / "ψ" / "beta_03.png"]
-    done = greek("--train-dir", some, "--test-dir", some, pictures[0], pictures[1])
+    done = greek("--train-dir", some, "--test-dir", some, *pictures)
     assert accuracy(done)[1] == 9 and done.stderr == ""
-    path = weights.with_name("greek_some_and_1_more_network.pth")
-    facts = load_network(path)[1]
+    facts = load_network(weights.with_name("greek_some_and_1_more_network.pth"))[1]
     assert facts["class_names"] == ["alpha", "psi", "ж"]  # the alphabet first, then others
-    found = re.findall(r"^(.*\.png): (alpha|psi|ж) \(\d+\.\d%\)$", done.stdout, re.M)
-    files = [*sorted(pictures[0].iterdir()), pictures[1]]
-    assert [path for path, _ in found] == [str(path) for path in files]
+    found = re.findall(r"^(.*\.png): (?:alpha|psi|ж) \(\d+\.\d%\)$", done.stdout, re.M)
+    assert found == [str(path) for path in (*sorted(pictures[0].iterdir()), pictures[1])]
     # Somebody's own letters are not called drawn.
     assert "drawn by" not in done.stdout and ", some/" not in done.stdout
 
 
-@pytest.mark.usefixtures("quick_runs")
 def test_the_reports_transform(greek, weights):
-    done = greek("--transform", "report")
-    assert accuracy(done)[1] == 18
+    assert accuracy(greek("--transform", "report"))[1] == 18
     facts = load_network(weights.with_name("greek_report_network.pth"))[1]
     assert facts["transform"] == "report"
-    path = HOME / "data" / "greek_test" / "alpha" / "alpha_01.png"
+    path = GREEK_TEST / "alpha" / "alpha_01.png"
     read = folders.read_letters({"alpha": [path]}, ("alpha",), report_transform)
     assert np.array_equal(read.images[0], report_transform(read_image(path)))
     assert not np.array_equal(read.images[0], normalise(read_image(path)))
 
 
-@pytest.mark.usefixtures("quick_runs")
 def test_whitening_evens_out_what_varies_within_letters():
     torch.manual_seed(0)
     labels = torch.arange(3).repeat(400)
@@ -193,7 +185,6 @@ def test_distorted_letters_differ_and_stay_letters():
     assert noisy[:, 0].std() > 10 > images[:, 0].std()
 
 
-@pytest.mark.usefixtures("quick_runs")
 def test_unfreeze_lets_all_layers_learn(greek, weights, some):
     done = greek("--train-dir", some, "--unfreeze")
     assert accuracy(done)[1] == 2
@@ -207,7 +198,6 @@ def test_unfreeze_lets_all_layers_learn(greek, weights, some):
     assert float(added) == pytest.approx(100 * (facts["test_accuracy"] - frozen), abs=0.01)
 
 
-@pytest.mark.usefixtures("quick_runs")
 def test_better_or_other_weights_are_kept_with_a_word(greek, weights, some):
     path = weights.with_name("greek_some_network.pth")
     save_network(path, MyNetwork(classes=3), test_accuracy=1.01, dataset="some")
@@ -224,62 +214,52 @@ def test_better_or_other_weights_are_kept_with_a_word(greek, weights, some):
     assert not weights.with_name("greek_network.pth").exists()  # of the shipped letters only
 
 
-@pytest.mark.parametrize(
-    ("spoil", "says"),
-    [
-        (lambda path: path.unlink(), "no image files"),
-        (lambda path: path.write_bytes(b""), "no picture in"),
-    ],
-)
-def test_a_letter_without_pictures_of_use(greek, some, spoil, says):
-    for path in (some / "beta").iterdir():
-        spoil(path)
+@pytest.mark.parametrize(("content", "says"), [(None, "no image files"), (b"", "no picture in")])
+def test_a_letter_without_pictures_of_use(greek, some, content, says):
+    for path in list((some / "beta").iterdir()):
+        path.unlink()
+        put(path, content)
     line = error_line(greek("--train-dir", some))
     assert says in line and str(some / "beta") in line
 
 
-@pytest.mark.usefixtures("quick_runs")
-def test_one_letter_only(greek, some):
-    for name in ("alpha", "gamma"):
-        shutil.rmtree(some / name)
-    assert "one letter only, beta" in error_line(greek("--train-dir", some))
-
-
-@pytest.mark.usefixtures("quick_runs")
-def test_no_letter_in_common(greek, some):
-    for name in ("alpha", "beta", "gamma"):
+def test_no_letters_to_tell_apart_or_to_test_on(greek, some):
+    for name in THREE:
         (some / name).rename(some / name.upper().join("__"))
-    done = greek("--train-dir", some, "--test-dir", HOME / "data" / "greek_test")
-    assert "no letter that is learned (_ALPHA_, _BETA_, _GAMMA_)" in error_line(done)
+    line = error_line(greek("--train-dir", some, "--test-dir", GREEK_TEST))
+    assert "no letter that is learned (_ALPHA_, _BETA_, _GAMMA_)" in line
+    for name in ("_ALPHA_", "_GAMMA_"):
+        shutil.rmtree(some / name)
+    assert "one letter only, _BETA_" in error_line(greek("--train-dir", some))
 
 
-@pytest.mark.usefixtures("quick_runs")
 def test_one_picture_of_each_letter(greek, some):
     for path in some.glob("*/*_0[35].png"):
         path.unlink()
     done = greek("--train-dir", some)
     assert accuracy(done)[1] == 18  # none is left to test on: the shipped ones are
-    for name in ("alpha", "beta", "gamma"):
+    for name in THREE:
         assert f"there is one picture of {name} only" in done.stderr
 
 
-@pytest.mark.usefixtures("quick_runs")
-@pytest.mark.parametrize("option", ["--train-dir", "--test-dir"])
-def test_a_bad_picture_is_named_and_the_others_are_used(greek, some, option):
-    (some / "beta" / "beta_03.png").write_bytes(b"no picture")
+@pytest.mark.parametrize(
+    ("option", "counts"),
+    [
+        # Every fourth is held out, the bad one among them.
+        ("--train-dir", "6 training letters, .*: alpha 3, beta 1, gamma 2"),
+        ("--test-dir", "8 test letters, .*: alpha 3, beta 2, gamma 3"),
+    ],
+)
+def test_a_bad_picture_is_named_and_the_others_are_used(greek, some, option, counts):
+    put(some / "beta" / "beta_03.png", b"no picture")
     done = greek(option, some)
     assert done.returncode == 0
     assert re.search(r"^left out: .*beta_03\.png is no image", done.stderr, re.M)
-    kind = option[2:].removesuffix("-dir").replace("train", "training")
-    counts = "8 test letters, .*: alpha 3, beta 2, gamma 3"
-    if kind == "training":  # every fourth is held out, the bad one among them
-        counts = "6 training letters, .*: alpha 3, beta 1, gamma 2"
     assert re.search(rf"^{counts}$", done.stdout, re.M)
 
 
-@pytest.mark.usefixtures("quick_runs")
 def test_a_test_picture_without_ink_is_not_read_right(greek, some):
-    cv2.imwrite(str(some / "beta" / "beta_03.png"), np.full((50, 50), 200, np.uint8))
+    put(some / "beta" / "beta_03.png", BLANK)
     done = greek("--test-dir", some)
     assert re.search(r"^left out: .*beta_03\.png: there is no ink", done.stderr, re.M)
     right, total = accuracy(done)
@@ -287,32 +267,30 @@ def test_a_test_picture_without_ink_is_not_read_right(greek, some):
     assert re.search(r"^  beta: [0-2]/3 = ", done.stdout, re.M)
 
 
-@pytest.mark.usefixtures("quick_runs")
 def test_pictures_that_cannot_be_recognised(greek, some, tmp_path):
-    blank = tmp_path / "blank.png"
-    cv2.imwrite(str(blank), np.full((50, 50), 200, np.uint8))
+    put(tmp_path / "blank.png", BLANK)
     good = some / "beta" / "beta_03.png"
-    done = greek("--train-dir", some, blank, good)
-    assert "blank.png: there is no ink" in error_line(done, status=1)
-    assert f"\n{good}: " in done.stdout
-    done = greek("--train-dir", some, tmp_path / "none.png", good)
-    assert "does not exist" in error_line(done) and f"\n{good}: " in done.stdout
+    for name, says, status in (
+        ("blank.png", "blank.png: there is no ink", 1),
+        ("none.png", "does not exist", 2),
+    ):
+        done = greek("--train-dir", some, tmp_path / name, good)
+        assert says in error_line(done, status) and f"\n{good}: " in done.stdout
 
 
 def test_weights_that_are_no_digit_network(greek, tmp_path):
     path = tmp_path / "other.pth"
-    torch.save(MyNetwork(classes=3).state_dict(), path)
+    put(path, MyNetwork(classes=3).state_dict())
     line = error_line(greek("--weights", path))
     assert f"{path} tells 3 classes apart (0, 1, 2), not the ten digits" in line
 
 
 def test_letters_come_in_the_alphabets_order(tmp_path):
     for name in ("omega", "Zz", "beta", "alpha", "lambda", "b"):
-        (tmp_path / name).mkdir()
-        cv2.imwrite(str(tmp_path / name / "1.png"), np.zeros((5, 5)))
+        put(tmp_path / name / "1.png", STROKE)
     names = ["alpha", "beta", "lambda", "omega", "Zz", "b"]
     assert list(folders.find_letters(tmp_path)) == names
-    assert folders.ALPHABET[:3] == ("alpha", "beta", "gamma") and folders.ALPHABET[10] == "lambda"
+    assert folders.ALPHABET[:3] == tuple(THREE) and folders.ALPHABET[10] == "lambda"
     with pytest.raises(Problem, match="no folder"):
         folders.find_letters(tmp_path / "none")
 
@@ -345,28 +323,18 @@ def test_feature_plane(classes):
     assert "34%" in figure.axes[0].get_xlabel()
 
 
-PIXELS = np.pad(np.zeros((12, 4), np.uint8), 8, constant_values=255)  # something like a stroke
-
-
-def pictures(folder, *paths):
-    """Files that hold a picture, below a folder."""
-    for path in paths:
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(cv2.imencode(".png", PIXELS)[1].tobytes())
-
-
 @pytest.mark.parametrize(
-    ("paths", "expected", "said"),
+    ("paths", "expected", "said"),  # as many as are given and in their order, if not told
     [
-        (["Alpha/1.png", "BETA/2.png"], ["Alpha/1.png", "BETA/2.png"], ""),
-        (["α/1.png", "Β/2.png"], ["α/1.png", "Β/2.png"], ""),  # a Greek capital, not Latin
+        (["Alpha/1.png", "BETA/2.png"], None, ""),
+        (["α/1.png", "Β/2.png"], None, ""),  # a Greek capital, not Latin
         (["α/1.png", "Alpha/2.png", "β/3.png"], ["Alpha/2.png", "α/1.png", "β/3.png"], ""),
         (
             ["alpha/1.png", "beta/2.png", "__MACOSX/alpha/._1.png", "alpha/._1.png"],
             ["alpha/1.png", "beta/2.png"],
             "",
         ),
-        (["set/alpha/1.png", "set/beta/2.png"], ["set/alpha/1.png", "set/beta/2.png"], "one level"),
+        (["set/alpha/1.png", "set/beta/2.png"], None, "one level"),
         (
             ["__MACOSX/set/alpha/._1.png", "set/alpha/1.png", "set/beta/2.png"],
             ["set/alpha/1.png", "set/beta/2.png"],
@@ -377,74 +345,70 @@ def pictures(folder, *paths):
             ["alpha_001.png", "α3.png", "Beta (2).PNG"],
             "no letter's name: IMG_0001.png",
         ),
-        (["set/alpha_1.png", "set/beta_2.png"], ["set/alpha_1.png", "set/beta_2.png"], "one level"),
-        (["alpha/anna/1.png", "alpha/bob/1.png"], ["alpha/anna/1.png", "alpha/bob/1.png"], ""),
+        (["set/alpha_1.png", "set/beta_2.png"], None, "one level"),
+        (["alpha/anna/1.png", "alpha/bob/1.png"], None, ""),
         (["alpha/1.png", "beta/2.png", "me.png"], ["alpha/1.png", "beta/2.png"], "name: me.png"),
     ],
 )
 def test_letters_as_people_have_them(tmp_path, capsys, paths, expected, said):
-    pictures(tmp_path, *paths)
-    for name in ("Thumbs.db", ".DS_Store"):
-        (tmp_path / name).write_bytes(b"system")
+    for path in (*paths, "Thumbs.db", ".DS_Store"):
+        put(tmp_path / path, STROKE)
     found = folders.find_letters(tmp_path)
     assert set(found) <= {"alpha", "beta"}
-    files = [path.relative_to(tmp_path).as_posix() for paths in found.values() for path in paths]
-    assert files == expected
+    files = [path.relative_to(tmp_path).as_posix() for of in found.values() for path in of]
+    assert files == (expected or paths)
     printed = capsys.readouterr().err
     assert said in printed and bool(printed) == bool(said)
 
 
 def test_several_sets_of_letters(tmp_path):
-    pictures(tmp_path, "train/alpha/1.png", "train/beta/1.png", "test/alpha/1.png", "notes/1.png")
+    for path in ("train/alpha/1.png", "train/beta/1.png", "test/alpha/1.png", "notes/1.png"):
+        put(tmp_path / path, STROKE)
     with pytest.raises(Problem, match=r"sets of letters in it \(test, train\); name one"):
         folders.find_letters(tmp_path)
 
 
 def test_every_fourth_is_held_out():
-    files = {"alpha": list(range(9)), "beta": ["one"], "gamma": list("abcdefg"), "delta": [1, 2]}
+    files = {"alpha": [*range(9)], "beta": ["one"], "gamma": [*"abcdefg"], "delta": [1, 2]}
     learned, tested = folders.hold_out(files)
     assert tested == {"alpha": [3, 7], "gamma": ["c", "g"]}
     assert learned["beta"] == ["one"] and len(learned["alpha"]) == 7
     assert folders.hold_out({"alpha": [1], "beta": [1, 2]})[1] == {}
 
 
-@pytest.mark.usefixtures("quick_runs")
-def test_own_letters_are_held_out_and_misread_ones_named(greek, some, weights, tmp_path):
+def test_own_letters_are_held_out_and_misread_ones_named(greek, some):
     done = greek("--train-dir", some, some / "beta" / "beta_03.png")
     assert "7 training letters, " in done.stdout
     assert re.search(r"^2 test letters, every fourth of .*some, not learned: ", done.stdout, re.M)
-    names = {path.name for path in map(Path, done.stdout.split("written:")[1].split())}
-    figures = {f"3_{name}_some.png" for name in FIGURES}
-    assert names == figures | {"3_new_letters_some_and_1_more.png", "greek_some_network.pth"}
+    assert {Path(path).name for path in done.stdout.split("written:")[1].split()} == {
+        *(f"3_{name}_some.png" for name in FIGURES),
+        "3_new_letters_some_and_1_more.png",
+        "greek_some_network.pth",
+    }
     (some / "beta" / "beta_01.png").replace(some / "gamma" / "gamma_09.png")  # certainly misread
-    done = greek("--train-dir", HOME / "data" / "greek_train", "--test-dir", some)
+    done = greek("--train-dir", GREEK_TRAIN, "--test-dir", some)
     assert re.search(r"^  .*gamma_09.png: beta \(\d+\.\d%\), true gamma$", done.stdout, re.M)
     right, total = accuracy(done)
     assert done.stdout.split("misread:\n")[1].split("\n\n")[0].count("\n") == total - right - 1
 
 
-@pytest.mark.usefixtures("quick_runs")
 def test_letters_that_ship_held_out_in_part_replace_no_default_files(greek, weights):
-    done = greek("--train-dir", HOME / "data" / "greek_train")
+    done = greek("--train-dir", GREEK_TRAIN)
     assert re.search(r"every fourth of .*greek_train, not learned", done.stdout)
-    assert {path.name for path in weights.parent.iterdir()} == {
-        "mnist_network.pth",
-        "greek_greek_train_network.pth",
-    }
+    names = [path.name for path in weights.parent.iterdir()]
+    assert sorted(names) == ["greek_greek_train_network.pth", "mnist_network.pth"]
 
 
 def test_mistakes_of_all_letters_are_shown():
     labels = torch.arange(3).repeat_interleave(40)
     probabilities = torch.eye(3)[(labels + 1) % 3]  # all misread
     probabilities[-30:] = torch.eye(3)[labels[-30:]]
-    letters = folders.Letters(
-        ("alpha", "beta", "gamma"),
+    paths, pictures = (
         [Path(f"{n}.png") for n in range(120)],
         [np.zeros((20, 20, 3), np.uint8)] * 120,
-        torch.zeros(120, 28, 28, dtype=torch.uint8),
-        labels,
-        torch.zeros(3, dtype=torch.int64),
     )
+    images, no_ink = torch.zeros(120, 28, 28, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64)
+    letters = folders.Letters(tuple(THREE), paths, pictures, images, labels, no_ink)
     figure = figures.read_letters(letters, probabilities, "Letters")
     assert_readable(figure)
     captions = [text for text, *_ in texts(figure)]
