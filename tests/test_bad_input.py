@@ -8,7 +8,6 @@ import errno
 import os
 import pickle
 import shlex
-import shutil
 import struct
 import subprocess
 import sys
@@ -19,22 +18,17 @@ import matplotlib.figure
 import numpy as np
 import pytest
 import torch
-from conftest import HOME, contents, started
+from conftest import SHIPPED, contents, error_line, put, started
 
 from network import datasets
 from network.files import Problem
 from network.model import MyNetwork
 from network.weights import load_network
 
-
-def png(picture):
-    return cv2.imencode(".png", picture)[1].tobytes()
-
-
 DRAWING = np.full((60, 50, 3), 230, np.uint8)
 cv2.line(DRAWING, (20, 10), (30, 50), (20, 20, 20), 4)
 PNG, JPEG, GIF = (cv2.imencode(kind, DRAWING)[1].tobytes() for kind in (".png", ".jpg", ".gif"))
-WEIGHTS = HOME / "models" / "mnist_network.pth"
+OLD_FIGURE = b"an old figure"
 
 
 class Touch:
@@ -44,15 +38,9 @@ class Touch:
         return open, ("touched", "w")
 
 
-def saved(content):
-    """A spoiler that leaves what torch saves of this."""
-    return lambda path: torch.save(content, path)
-
-
-def state(**changes):
-    """A spoiler that leaves a digit network's state_dict with other tensors in it."""
-    changes = {name.replace("_", "."): value for name, value in changes.items()}
-    return saved({**MyNetwork().state_dict(), **changes})
+def state(name, value):
+    """A digit network's state_dict with another tensor in it."""
+    return {**MyNetwork().state_dict(), name: value}
 
 
 def folder(path):
@@ -71,12 +59,14 @@ def labels_of_ten(path):
     path.write_bytes(idx(count, body=bytes([10] * count)))
 
 
-def letters(path, **pictures):
-    """A folder of letters with one picture each, or none."""
-    for name, content in pictures.items():
+def empty_letters(path):
+    for name in ("alpha", "beta"):
         (path / name).mkdir(parents=True)
-        if content is not None:
-            (path / name / "1.png").write_bytes(content)
+
+
+def broken_letters(path):
+    for name in ("alpha", "beta"):
+        put(path / name / "1.png", b"")
 
 
 # How programs are given each kind of input: their arguments, {} for the name of what is bad. The
@@ -118,23 +108,23 @@ TAKES = {
 # Which do the rest of their work nevertheless, and write its files.
 GOES_ON = {("image", "analyze_filters.py"), ("image", "greek_network.py")}
 
-# What may lie at a name: bytes, a function that is given the path, or None for nothing. With it,
-# what the program must say of it; and its exit status, where it is not 2, and its name.
+# What may lie at a name, as `put` takes it. With it, what the program must say of it; and its exit
+# status, where it is not 2, and its name.
 BAD = {
     "weights": {
         "missing": (None, "no weights file"),
-        "cut off": (WEIGHTS.read_bytes()[:9999], "cut off or damaged"),
+        "cut off": (SHIPPED.read_bytes()[:9999], "cut off or damaged"),
         "in no folder": (None, "no weights file", 2, "none/bad"),
         "a folder": (folder, "no weights file"),
         "empty": (b"", "is empty"),
         "text": (b"accuracy: 99 %\n", "is no weights file"),
         "an image": (PNG, "is no weights file"),
         "a pickle with code": (pickle.dumps(Touch()), "could run code"),
-        "a checkpoint with code": (saved({"state_dict": Touch()}), "could run code"),
-        "a list": (saved([1, 2]), "no state_dict"),
-        "another network": (saved(torch.nn.Linear(3, 3).state_dict()), "another network"),
-        "colour filters": (state(conv1_weight=torch.zeros(10, 3, 5, 5)), "[10, 3, 5, 5]"),
-        "not finite": (state(fc2_bias=torch.full((10,), torch.nan)), "no finite numbers"),
+        "a checkpoint with code": ({"state_dict": Touch()}, "could run code"),
+        "a list": ([1, 2], "no state_dict"),
+        "another network": (torch.nn.Linear(3, 3).state_dict(), "another network"),
+        "colour filters": (state("conv1.weight", torch.zeros(10, 3, 5, 5)), "[10, 3, 5, 5]"),
+        "not finite": (state("fc2.bias", torch.full((10,), torch.nan)), "no finite numbers"),
         "a name too long": (None, "no weights file", 2, "w" * 300),
     },
     "image": {
@@ -144,14 +134,14 @@ BAD = {
         "below a file": (None, "check the", 2, "good.png/bad.png"),
         "an empty folder": (folder, "no image files"),
         "empty": (b"", "is empty"),
-        "weights": (WEIGHTS.read_bytes(), "is no image"),
+        "weights": (SHIPPED.read_bytes(), "is no image"),
         "a cut PNG": (PNG[:-40], "cut off"),
         "a cut JPEG": (JPEG[: len(JPEG) // 2], "cut off"),
         "a cut GIF": (GIF[: len(GIF) // 2], ""),
         "a PNG of broken data": (PNG[:60] + bytes(40) + PNG[100:], ""),
-        "no ink": (png(np.full((50, 50), 200, np.uint8)), "no ink", 1),
-        "one pixel": (png(np.full((1, 1), 200, np.uint8)), "no ink", 1),
-        "nothing but transparency": (png(np.zeros((50, 50, 4), np.uint8)), "no ink", 1),
+        "no ink": (np.full((50, 50), 200, np.uint8), "no ink", 1),
+        "one pixel": (np.full((1, 1), 200, np.uint8), "no ink", 1),
+        "nothing but transparency": (np.zeros((50, 50, 4), np.uint8), "no ink", 1),
         "a name too long": (None, "File name too long", 2, "w" * 300 + ".png"),
     },
     # Of the training part and the test part alike; by default the images. What is there is to be
@@ -175,13 +165,10 @@ BAD = {
     },
     "letters": {
         "missing": (None, "no folder"),
-        "broken pictures": (lambda path: letters(path, alpha=b"", beta=b""), "see above"),
+        "broken pictures": (broken_letters, "see above"),
         "a file": (b"alpha", "no folder"),
         "empty": (folder, "has no folders"),
-        "letters without pictures": (
-            lambda path: letters(path, alpha=None, beta=None),
-            "no image files",
-        ),
+        "letters without pictures": (empty_letters, "no image files"),
     },
     "output folder": {
         "a file": (b"no folder", "cannot write"),
@@ -194,14 +181,16 @@ BAD = {
         "a pickle with code": (pickle.dumps(Touch()), "could run code"),
     },
     "results": {
-        name: (content, says, 2, "models/experiment.jsonl")
-        for name, content, says in (
-            ("a folder", folder, "irectory"),
-            ("an image", PNG, "line 1 "),
-            ("another version", b'{"format": 99, "trial": {}}\n', "of version 99"),
-            ("another program's", b'{"loss": 0.5}\n', "is no result of a trial"),
-        )
+        "a folder": (folder, "irectory"),
+        "an image": (PNG, "line 1 "),
+        "another version": (b'{"format": 99, "trial": {}}\n', "of version 99"),
+        "another program's": (b'{"loss": 0.5}\n', "is no result of a trial"),
     },
+}
+USUAL_NAMES = {  # others are called "bad"
+    "image": "bad.png",
+    "data": "images-idx3-ubyte",
+    "results": "models/experiment.jsonl",
 }
 LINUX_ONLY = {"where nobody writes", "a name too long"}
 
@@ -276,44 +265,41 @@ OPTIONS = {
 
 @pytest.fixture
 def place(tmp_path, small_mnist, monkeypatch, offline):
-    """A working folder as a user has it: data, weights, letters, a picture, an old figure."""
+    """A working folder as a user has it: data, weights, letters, a picture, old figures."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "good.png").write_bytes(PNG)
+    put(tmp_path / "good.png", PNG)
+    put(tmp_path / "models" / SHIPPED.name, SHIPPED.read_bytes())
     first = {"model": "resnet18", "conv1.weight": torch.ones(64, 3, 7, 7)}
-    torch.save(first, tmp_path / "first.pth")
-    (tmp_path / "models").mkdir()
-    shutil.copy(WEIGHTS, "models")
-    (tmp_path / "figures").mkdir()
+    put(tmp_path / "first.pth", first)
     for name in ("1a_examples", "1c_loss", "1f_new_digits", "2a_filters", "3_training"):
-        (tmp_path / "figures" / f"{name}.png").write_bytes(b"an old figure")
+        put(tmp_path / "figures" / f"{name}.png", OLD_FIGURE)
     for number, (name, end) in enumerate((("alpha", 10), ("beta", 40), ("gamma", 25))):
         for shift in range(2):
             picture = cv2.circle(DRAWING.copy(), (10 + shift, end), 6, 0, 1 + number)
-            path = tmp_path / "letters" / name / f"{shift}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(png(picture))
+            put(tmp_path / "letters" / name / f"{shift}.png", picture)
     return tmp_path
-
-
-FOLDERS = {"--data-dir": "data", "--models-dir": "models", "--figures-dir": "figures"}
-WITHOUT = {"greek_network.py": "--data-dir"}  # programs, and the folder that they do not take
-LETTERS = ["--train-dir", "letters", "--test-dir", "letters"]
 
 
 def usual(program):
     """The options that make a program use the folders of `place`."""
-    own = [text for pair in FOLDERS.items() if pair[0] != WITHOUT.get(program) for text in pair]
-    return own + (LETTERS if program == "greek_network.py" else [])
+    own = "--data-dir data"
+    if program == "greek_network.py":
+        own = "--train-dir letters --test-dir letters"
+    return f"{own} --models-dir models --figures-dir figures".split()
 
 
-def assert_one_line(done, program, status, *says):
-    assert done.returncode == status, (done.returncode, done.stderr, done.stdout[-300:])
-    told = ("downloading ", "left out", "there is one picture of ")
-    lines = [line for line in done.stderr.splitlines() if not line.startswith(told)]
-    assert len(lines) == 1, done.stderr
-    assert lines[0].startswith(f"{program}: error: ")
+@pytest.fixture
+def run(script, place):
+    """Runs a program in `place`."""
+    return lambda program, arguments: script(program, *usual(program), *shlex.split(arguments))
+
+
+def assert_one_line(done, status, *says):
+    told = "downloading ", "left out", "there is one picture of "
+    assert len([line for line in done.stderr.splitlines() if not line.startswith(told)]) == 1
+    line = error_line(done, status)
     for text in says:
-        assert text in lines[0]
+        assert text in line
 
 
 def is_figure(content):
@@ -335,21 +321,6 @@ def assert_nothing_lost(before, place, may_write=False):
     assert not changed and not new
 
 
-def put_bad(place, kind, content, bad):
-    """Puts what is bad in its place."""
-    paths = [place / bad]
-    if kind == "data":
-        raw = place / "data" / "MNIST" / "raw"
-        paths = [raw / f"{part}-{bad}" for part in ("train", "t10k")]
-        for path in paths:
-            path.with_suffix("").unlink()
-    for path in paths:
-        if callable(content):
-            content(path)
-        elif content is not None:
-            path.write_bytes(content)
-
-
 @pytest.mark.usefixtures("quick_runs")
 @pytest.mark.parametrize(
     ("kind", "program", "arguments", "name"),
@@ -360,42 +331,43 @@ def put_bad(place, kind, content, bad):
         for name in list(BAD[kind])[: None if (program, arguments) == TAKES[kind][0] else 2]
     ],
 )
-def test_bad_input(script, place, kind, program, arguments, name):
-    content, says, *rest = BAD[kind][name]
-    status = rest[0] if rest else 2
-    usual_name = {"image": "bad.png", "data": "images-idx3-ubyte"}.get(kind, "bad")
-    bad = rest[1] if len(rest) > 1 else usual_name
+def test_bad_input(run, place, kind, program, arguments, name):
     if name in LINUX_ONLY and sys.platform != "linux":
         pytest.skip("other systems say it otherwise")
-    put_bad(place, kind, content, bad)
-    before = contents(place)
-    done = script(program, *usual(program), *arguments.format(bad).split())
-    told = [bad]
+    content, says, *rest = BAD[kind][name]
+    status = rest[0] if rest else 2
+    bad = rest[1] if len(rest) > 1 else USUAL_NAMES.get(kind, "bad")
+    told, paths = [bad], [place / bad]
     if kind == "data":
         told = ["data", "--data-dir" if content is None else "delete"]
-    assert_one_line(done, program, status, says, *told)
+        raw = place / "data" / "MNIST" / "raw"
+        paths = [raw / f"{part}-{bad}" for part in ("train", "t10k")]
+        for path in paths:
+            path.with_suffix("").unlink()
+    for path in paths:
+        put(path, content)
+    before = contents(place)
+    done = run(program, arguments.format(bad))
+    assert_one_line(done, status, says, *told)
     if kind == "output folder":
         assert done.stdout == ""  # found out before the work
     assert_nothing_lost(before, place, may_write=(kind, program) in GOES_ON)
 
 
 @pytest.mark.parametrize("program", OPTIONS)
-def test_bad_options(script, place, program):
+def test_bad_options(run, place, program):
     before = contents(place)
     for options, says in OPTIONS[program].items():
-        done = script(program, *usual(program), *shlex.split(options))
-        assert_one_line(done, program, 2, says)
+        assert_one_line(run(program, options), 2, says)
     assert_nothing_lost(before, place)
 
 
-def test_a_training_that_goes_astray_spoils_no_weights(script, place):
+def test_a_training_that_goes_astray_spoils_no_weights(run, place):
     before = contents(place)
-    arguments = ["--dataset", "mnist", "--epochs", "1", "--learning-rate", "1e9"]
-    done = script("mnist_train.py", *usual("mnist_train.py"), *arguments)
-    assert_one_line(done, "mnist_train.py", 2, "--learning-rate than 1e+09")
+    done = run("mnist_train.py", "--dataset mnist --epochs 1 --learning-rate 1e9")
+    assert_one_line(done, 2, "--learning-rate than 1e+09")
     after = contents(place)
-    weights = [path for path in after if path.suffix == ".pth"]
-    assert all(after[path] == before[path] for path in weights)
+    assert all(after[path] == before[path] for path in after if path.suffix == ".pth")
 
 
 @pytest.mark.usefixtures("quick_runs")
@@ -408,7 +380,7 @@ def test_a_training_that_goes_astray_spoils_no_weights(script, place):
         ("analyze_filters.py", "--dataset mnist"),
     ],
 )
-def test_a_full_disk(script, place, monkeypatch, program, arguments):
+def test_a_full_disk(run, place, monkeypatch, program, arguments):
     resource = pytest.importorskip("resource", reason="no way to limit the size of files here")
     # Weights have 90 kB and do not fit; figures do, unless they are all that a program writes.
     if program in ("mnist_eval.py", "analyze_filters.py"):
@@ -418,41 +390,27 @@ def test_a_full_disk(script, place, monkeypatch, program, arguments):
     before = contents(place)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     try:
-        done = script(program, *usual(program), *arguments.split())
+        done = run(program, arguments)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert_one_line(done, program, 2, "cannot write", "free some space")
+    assert_one_line(done, 2, "cannot write", "free some space")
     assert_nothing_lost(before, place, may_write=True)
 
 
-# A library that does not load: its name, what it raises, and what the program says.
-UNLOADABLE = {
-    "no torch": (
-        "torch",
-        "ModuleNotFoundError(\"No module named 'torch'\", name='torch')",
-        "'torch'",
-    ),
-    "another torch": (
-        "torchvision",
-        "RuntimeError('operator torchvision::nms does not exist')",
-        "nms does not exist",
-    ),
-    "no libGL": (
-        "cv2",
-        "ImportError('libGL.so.1: cannot open shared object file: No such file or directory')",
-        "opencv-python-headless",
-    ),
-    "a broken DLL": (
-        "torch",
-        "OSError('[WinError 126] The specified module could not be found: c10.dll')",
-        "WinError 126",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", UNLOADABLE)
-def test_a_library_that_does_not_load(script, tmp_path, monkeypatch, name):
-    library, error, says = UNLOADABLE[name]
+@pytest.mark.parametrize(
+    ("library", "error", "says"),
+    [
+        ("torch", "ModuleNotFoundError(\"No module named 'torch'\", name='torch')", "'torch'"),
+        ("torchvision", "RuntimeError('operator torchvision::nms does not exist')", "nms does not"),
+        ("cv2", "ImportError('libGL.so.1: cannot open shared object')", "opencv-python-headless"),
+        (
+            "torch",
+            "OSError('[WinError 126] The specified module is not found')",
+            "WinError 126",
+        ),
+    ],
+)
+def test_a_library_that_does_not_load(script, tmp_path, monkeypatch, library, error, says):
     (tmp_path / f"{library}.py").write_text(f"raise {error}")
     monkeypatch.syspath_prepend(tmp_path)
     program = "resnet_filters.py" if library == "torchvision" else "mnist_eval.py"
@@ -460,7 +418,7 @@ def test_a_library_that_does_not_load(script, tmp_path, monkeypatch, name):
         for module in list(sys.modules):
             if module.split(".")[0] in (library, "network"):
                 del sys.modules[module]
-        assert_one_line(script(program), program, 2, says)
+        assert_one_line(script(program), 2, says)
         # Help and the word on a wrong option come without it, and so without waiting for it.
         for program in OPTIONS if library == "torch" else ():
             done = script(program, "--help")
@@ -492,37 +450,35 @@ def test_two_runs_at_once_in_one_folder(place):
         assert not path.name.startswith(".")
         if path.suffix == ".pth" and path.parent == kept.parent:
             load_network(path)
-        elif path.suffix == ".png" and content != b"an old figure":
+        elif path.suffix == ".png" and content != OLD_FIGURE:
             assert is_figure(content)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
-def test_names_that_are_no_text(script, place, quick_runs):
+def test_names_that_are_no_text(run, place, quick_runs):
     """Old archives unpack to such names on Linux; other systems do not let them be."""
     name = os.fsdecode(b"\xff 7.png")
     try:
-        (place / name).write_bytes(PNG)
+        put(place / name, PNG)
         (place / "mine" / os.fsdecode(b"\xe1")).mkdir(parents=True)
     except OSError:
         pytest.skip("this file system allows no such names")
     for program, arguments in (
-        ("mnist_eval.py", [name]),
-        ("analyze_filters.py", ["--image", name]),
-        ("resnet_filters.py", ["--image", name, "--weights", "first.pth"]),
+        ("mnist_eval.py", "{}"),
+        ("analyze_filters.py", "--image {}"),
+        ("resnet_filters.py", "--image {} --weights first.pth"),
     ):
-        done = script(program, *usual(program), *arguments)
+        done = run(program, arguments.format(shlex.quote(name)))
         assert done.returncode == 0, done.stderr
-    done = script("greek_network.py", *usual("greek_network.py"), "--train-dir", "mine")
-    assert_one_line(done, "greek_network.py", 2, "mine")
+    assert_one_line(run("greek_network.py", "--train-dir mine"), 2, "mine")
 
 
-def test_what_the_system_refuses(script, place, monkeypatch):
+def test_what_the_system_refuses(run, place, monkeypatch):
     """Where nothing better is said of it, it is one line all the same."""
     refused = PermissionError(errno.EACCES, "Permission denied", "some/file")
     monkeypatch.setattr(datasets, "find_dataset", lambda *_: (_ for _ in ()).throw(refused))
     before = contents(place)
-    done = script("mnist_train.py", *usual("mnist_train.py"))
-    assert_one_line(done, "mnist_train.py", 2, "some/file: Permission")
+    assert_one_line(run("mnist_train.py", ""), 2, "some/file: Permission")
     assert_nothing_lost(before, place)
 
 
