@@ -22,6 +22,7 @@ import torch
 from matplotlib.figure import Figure
 
 from network import pen
+from network.files import Problem
 from network.filters import gratings, operators
 from network.letters import learning
 
@@ -72,6 +73,15 @@ def output(done):
 def no_figures(figures, folder, suffix=""):
     """In place of `plots.save`: returns the paths, and writes nothing."""
     return [folder / f"{name}{suffix}.png" for name in figures]
+
+
+def refusal(read, path, *arguments):
+    """The one line, with the file's name, in which a file is refused."""
+    with pytest.raises(Problem) as caught:
+        read(path, *arguments)
+    text = str(caught.value)
+    assert str(path) in text and "\n" not in text
+    return text
 
 
 @contextmanager

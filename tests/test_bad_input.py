@@ -18,7 +18,7 @@ import matplotlib.figure
 import numpy as np
 import pytest
 import torch
-from conftest import SHIPPED, contents, error_line, put, started
+from conftest import HOME, SHIPPED, contents, error_line, put, started
 
 from network import datasets
 from network.files import Problem

@@ -2,14 +2,18 @@
 
 import gzip
 import socket
+from functools import partial
 
 import pytest
 import torch
+from conftest import refusal
 
 from network import datasets, mnist
-from network.files import Problem
 
 TRAIN_IMAGES, _, TEST_IMAGES, TEST_LABELS = mnist.FILES
+load = partial(datasets.load, "MNIST")
+find_mnist = partial(datasets.find_dataset, "mnist")
+find_some = partial(datasets.find_dataset, "auto")
 
 
 @pytest.fixture
@@ -17,61 +21,46 @@ def raw(small_mnist):
     return small_mnist / "MNIST" / "raw"
 
 
-def test_reads_what_was_written(small_mnist):
-    train = datasets.load("MNIST", small_mnist, train=True)
-    assert train.images.shape == (600, 28, 28) and train.images.dtype == torch.uint8
-    assert train.labels.shape == (600,) and train.labels.dtype == torch.int64
+def pack(path):
+    packed = path.with_name(path.name + ".gz")
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    return packed
+
+
+def test_reads_what_was_written_packed_or_not(small_mnist, raw):
+    train = load(small_mnist, train=True)
+    assert (train.images.shape, train.images.dtype) == ((600, 28, 28), torch.uint8)
+    assert (train.labels.shape, train.labels.dtype) == ((600,), torch.int64)
     assert train.class_names == tuple("0123456789")
     assert train.labels.bincount().tolist() == [60] * 10
-    assert datasets.load("MNIST", small_mnist, train=False).images.shape == (200, 28, 28)
+    assert load(small_mnist, train=False).images.shape == (200, 28, 28)
+    pack(raw / TRAIN_IMAGES)
+    assert torch.equal(load(small_mnist, train=True).images, train.images)
 
 
-def test_packed_files_serve_as_well(small_mnist, raw):
-    before = datasets.load("MNIST", small_mnist, train=True).images
-    path = raw / TRAIN_IMAGES
-    path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
-    path.unlink()
-    assert torch.equal(datasets.load("MNIST", small_mnist, train=True).images, before)
-
-
-def test_the_real_mnist(mnist_dir):
-    train = datasets.load("MNIST", mnist_dir, train=True)
-    test = datasets.load("MNIST", mnist_dir, train=False)
-    assert len(train.images) == len(train.labels) == 60_000
-    assert test.labels[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
-    assert train.labels[:5].tolist() == [5, 0, 4, 1, 9]
-
-
-def test_agrees_with_torchvision(mnist_dir):
+def test_the_real_mnist_as_torchvision_reads_it(mnist_dir):
     from torchvision.datasets import MNIST
 
+    train, test = load(mnist_dir, train=True), load(mnist_dir, train=False)
+    assert len(train.images) == len(train.labels) == 60_000
+    assert train.labels[:5].tolist() == [5, 0, 4, 1, 9]
+    assert test.labels[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
     theirs = MNIST(mnist_dir, train=False)
-    ours = datasets.load("MNIST", mnist_dir, train=False)
-    assert torch.equal(theirs.data, ours.images)
-    assert torch.equal(theirs.targets, ours.labels)
-
-
-def problem(data_dir, train=True):
-    with pytest.raises(Problem) as caught:
-        datasets.load("MNIST", data_dir, train)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    assert torch.equal(theirs.data, test.images) and torch.equal(theirs.targets, test.labels)
 
 
 def test_a_broken_packed_file(small_mnist, raw):
-    path = raw / TEST_IMAGES
-    packed = gzip.compress(path.read_bytes())
-    path.unlink()
-    for content in (packed[: len(packed) // 2], b"not packed", packed[:200] + b"x" + packed[201:]):
-        path.with_name(path.name + ".gz").write_bytes(content)
-        text = problem(small_mnist, train=False)
-        assert ("cannot read" in text or "no idx file" in text) and "delete" in text
-
-
-def test_a_missing_file(small_mnist, raw, offline):
-    (raw / TEST_LABELS).unlink()
-    with pytest.raises(Problem, match=f"--data-dir .*lacks {TEST_LABELS}"):
-        datasets.find_dataset("mnist", small_mnist)
+    packed = pack(raw / TEST_IMAGES)
+    whole = packed.read_bytes()
+    for content, says in (
+        (whole[: len(whole) // 2], "cannot read"),
+        (b"not packed", "no idx file"),
+        (whole[:200] + b"x" + whole[201:], "cannot read"),
+    ):
+        packed.write_bytes(content)
+        text = refusal(load, small_mnist, False)
+        assert says in text and "delete" in text
 
 
 def test_drawn_digits_need_no_files():
@@ -93,35 +82,32 @@ def silent(monkeypatch):
 def test_a_download_that_fails(tmp_path, network, request, capsys):
     request.getfixturevalue(network)
     patience = socket.getdefaulttimeout()
-    with pytest.raises(Problem) as caught:
-        datasets.find_dataset("mnist", tmp_path / "data")
-    text = str(caught.value)
-    assert "could not be downloaded" in text and "--data-dir" in text and "\n" not in text
+    text = refusal(find_mnist, tmp_path / "data")
+    assert "could not be downloaded" in text and "--data-dir" in text
     assert list((tmp_path / "data").rglob("*")) == []  # nothing half done
     assert socket.getdefaulttimeout() == patience
     assert capsys.readouterr().out == ""  # what torchvision prints is no result
 
 
+def test_a_missing_file_and_a_folder_that_cannot_be_made(small_mnist, raw, offline):
+    text = refusal(find_mnist, raw / TEST_LABELS / "data")
+    assert "could not be downloaded" in text
+    (raw / TEST_LABELS).unlink()
+    _, _, advice = refusal(find_mnist, small_mnist).partition("--data-dir ")
+    assert f"lacks {TEST_LABELS}" in advice
+
+
 def test_auto_goes_on_with_drawn_digits_and_says_so_loudly(tmp_path, offline, capsys):
-    assert datasets.find_dataset("auto", tmp_path) == "drawn digits"
+    assert find_some(tmp_path) == "drawn digits"
     assert "DRAWN" in capsys.readouterr().err
     assert datasets.find_dataset("drawn", tmp_path) == "drawn digits"
 
 
-def test_auto_takes_mnist_where_it_is(small_mnist, offline):
-    assert datasets.find_dataset("auto", small_mnist) == "MNIST"
-
-
-def test_a_broken_file_is_never_passed_over_for_drawn_digits(small_mnist, raw, offline):
+def test_auto_takes_mnist_where_it_is_even_broken(small_mnist, raw, offline):
+    assert find_some(small_mnist) == "MNIST"
     (raw / TRAIN_IMAGES).write_bytes(b"broken")
-    assert datasets.find_dataset("auto", small_mnist) == "MNIST"
-    assert "no idx file" in problem(small_mnist)
-
-
-def test_a_data_folder_that_cannot_be_made(tmp_path, offline):
-    (tmp_path / "file").write_text("no folder")
-    with pytest.raises(Problem, match="could not be downloaded"):
-        datasets.find_dataset("mnist", tmp_path / "file" / "data")
+    assert find_some(small_mnist) == "MNIST"
+    assert "no idx file" in refusal(load, small_mnist, True)
 
 
 def test_the_first_drawn_digits_are_the_first_of_all():

@@ -16,7 +16,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
-from conftest import HOME, SHIPPED, error_line, output, put
+from conftest import HOME, SHIPPED, error_line, no_figures, output, put
 from numpy.testing import assert_allclose, assert_array_equal
 from test_figures import assert_readable, texts
 from test_gratings import BLUE, GREY, RED_GREEN, apart, coloured, grating, window
@@ -92,7 +92,7 @@ def quick(monkeypatch):
     shown = {}
     for name in FIGURES:
         monkeypatch.setattr(figures, name, lambda *args, name=name: shown.update({name: args}))
-    monkeypatch.setattr(plots, "save", lambda figure, path: None)
+    monkeypatch.setattr(plots, "save", no_figures)
     return shown
 
 
