@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from network import pictures, plots
 from network.digits import figures
 from network.files import Problem
-from network.model import MyNetwork, network_input
+from network.model import MyNetwork, network_input, parameter_count
 
 DIGITS = tuple("0123456789")
 GREY = np.random.default_rng(0).integers(0, 256, (24, 28, 28), dtype=np.uint8)
@@ -40,13 +40,11 @@ def assert_readable(figure):
     found = texts(figure)
     width, height = figure.get_size_inches() * figure.dpi
     for text, box, size in found:
-        assert size >= 9, text
-        assert box.x0 >= -1 and box.y0 >= -1, text
+        assert size >= 9 and min(box.x0, box.y0) >= -1, text
         assert box.x1 <= width + 1 and box.y1 <= height + 1, text
     for (one, a, _), (two, b, _) in itertools.combinations(found, 2):
-        overlap_x = min(a.x1, b.x1) - max(a.x0, b.x0)
-        overlap_y = min(a.y1, b.y1) - max(a.y0, b.y0)
-        assert overlap_x < 1 or overlap_y < 1, f"{one!r} overlaps {two!r}"
+        wide, high = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
+        assert min(wide, high) < 1, f"{one!r} overlaps {two!r}"
 
 
 def curves(count):
@@ -67,15 +65,13 @@ def test_image_grid(columns):
     captions = ["7 (100.0%)", "4 (51.0%)\nor 9 (48.9%)", "9 read as 4\n99% sure"] * 8
     figure = figures.image_grid(GREY, captions, columns, "The first images of drawn digits")
     assert_readable(figure)
-    images = [axis.get_images()[0].get_array() for axis in figure.axes if axis.get_images()]
-    assert len(images) == 24
-    assert all(np.array_equal(a, b) for a, b in zip(images, GREY, strict=True))
+    images = [image.get_array() for axis in figure.axes for image in axis.get_images()]
+    np.testing.assert_array_equal(images, GREY)
     assert [axis.get_title() for axis in figure.axes] == captions
 
 
 def test_a_grid_of_no_images():
-    figure = figures.image_grid([], [], 6, "0 mistakes in 10,000 test images of MNIST")
-    assert_readable(figure)
+    assert_readable(figures.image_grid([], [], 6, "0 mistakes in 10,000 test images of MNIST"))
 
 
 @pytest.mark.parametrize(("filters", "hidden"), [((10, 20), 50), ((5, 32), 200)])
@@ -86,16 +82,14 @@ def test_the_diagram_is_drawn_from_the_live_network(filters, hidden):
     assert_readable(figure)
     shown = "\n".join(text for text, *_ in texts(figure))
     first, second = filters
-    for shape in (f"{first} × 24 × 24", f"{second} × 8 × 8", f"{second} × 4 × 4", f"{16 * second}"):
+    for shape in (f"{first} × 24 × 24", f"{second} × 8 × 8", f"{second} × 4 × 4", 16 * second):
         assert f"\n{shape}\n" in shown
-    for layer in (network.conv1, network.conv2, network.fc1, network.fc2):
-        assert f"{sum(p.numel() for p in layer.parameters()):,} parameters" in shown
-    assert f"{sum(p.numel() for p in network.parameters()):,} parameters" in shown
+    for part in (network, network.conv1, network.conv2, network.fc1, network.fc2):
+        assert f"{parameter_count(part):,} parameters" in shown
     # One sheet for each feature map: the input, both convolutions, both poolings, three vectors.
     sheets = figure.axes[0].get_images()
     assert len(sheets) == 1 + 2 * first + 2 * second + 3
-    with torch.no_grad():
-        maps = network.eval().conv1(image)[0].numpy()
+    maps = network.eval().conv1(image)[0].detach().numpy()
     front = sheets[first].get_array()  # drawn last of its stack
     np.testing.assert_allclose(front, maps[0], rtol=1e-5)
 
@@ -141,11 +135,11 @@ def test_confusion(names):
 
 @pytest.mark.parametrize("count", [1, 2, 10, 30])
 def test_pictures_as_seen(count):
-    sizes = itertools.cycle([(40, 400, 3), (4000, 3000, 3), (28, 28, 3)])
-    given = [np.full(next(sizes), 200, np.uint8) for _ in range(count)]
+    sizes = [(40, 400, 3), (4000, 3000, 3), (28, 28, 3)] * 10
+    given = [np.full(size, 200, np.uint8) for size in sizes[:count]]
     captions = ["7 (100.0%)", "4 (51.0%)\nor 9 (48.9%), true 9"] * 15
     figure = plots.pictures_as_seen(
-        [pictures.thumbnail(picture) for picture in given],
+        list(map(pictures.thumbnail, given)),
         GREY[[0] * count],
         captions[:count],
         [plots.INK] * count,
@@ -156,9 +150,9 @@ def test_pictures_as_seen(count):
 
 
 def test_thumbnails_keep_their_aspect():
-    assert pictures.thumbnail(np.zeros((4000, 2000, 3), np.uint8)).shape == (200, 100, 3)
-    assert pictures.thumbnail(np.zeros((4000, 3, 3), np.uint8)).shape == (200, 1, 3)
-    assert pictures.thumbnail(np.zeros((20, 30, 3), np.uint8)).shape == (20, 30, 3)
+    sizes = {(4000, 2000): (200, 100), (4000, 3): (200, 1), (20, 30): (20, 30)}
+    for size, small in sizes.items():
+        assert pictures.thumbnail(np.zeros((*size, 3), np.uint8)).shape == (*small, 3)
 
 
 def test_save_writes_a_png_and_makes_the_folder(tmp_path):
