@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import HOME, started
+from conftest import HOME, error_line, started
 
 from network.digits import nodigits
 
@@ -15,26 +15,14 @@ from network.digits import nodigits
 @pytest.fixture
 def evaluate(script, small_mnist, tmp_path, quick_figures):
     """Runs mnist_eval.py on the small data set, its figures in tmp_path."""
-
-    def run(*arguments):
-        folders = ["--data-dir", small_mnist, "--figures-dir", tmp_path / "figures"]
-        return script("mnist_eval.py", *folders, *arguments)
-
-    return run
+    folders = ["--data-dir", small_mnist, "--figures-dir", tmp_path / "figures"]
+    return lambda *arguments: script("mnist_eval.py", *folders, *arguments)
 
 
 @pytest.fixture
 def pictures(tmp_path):
     """Ten pictures 0.png to 9.png in a folder of their own: a copy of those that ship."""
     return Path(shutil.copytree(HOME / "data" / "digits", tmp_path / "pictures"))
-
-
-def error_lines(done, status):
-    assert done.returncode == status, done.stderr + done.stdout
-    assert "Traceback" not in done.stderr
-    lines = done.stderr.splitlines()
-    assert lines and all(line.startswith("mnist_eval.py: error: ") for line in lines)
-    return lines
 
 
 @pytest.mark.painted
@@ -54,8 +42,7 @@ def test_test_set_and_new_digits(evaluate, tmp_path):
     by_digit = re.findall(r"^  digit (\d): (\d+)/20 = ", done.stdout, re.M)
     assert sum(int(right) for _, right in by_digit) == int(ours[0])
     assert new[:2] == ("10", "10")  # the shipped digits
-    names = "1e_predictions", "1e_confusion", "1e_mistakes", "1f_new_digits"
-    for name in names:
+    for name in ("1e_predictions", "1e_confusion", "1e_mistakes", "1f_new_digits"):
         assert cv2.imread(str(tmp_path / "figures" / f"{name}.png")).shape[1] > 300
         assert f"{name}.png" in done.stdout
 
@@ -86,13 +73,13 @@ def test_a_folder(evaluate, pictures):
 
 
 def test_many_pictures_are_read_by_processes(pictures, tmp_path):
-    """In a process of its own, as those that it starts begin with the program's file."""
     ten = sorted(pictures.iterdir())
     for number in range(20):
         for path in ten:
             shutil.copy(path, pictures / f"{path.stem}_{number}.png")
     cut = pictures / "cut.png"
     cut.write_bytes(ten[0].read_bytes()[:999])
+    # In a process of its own, as those that it starts begin with the program's file.
     with started("mnist_eval.py", pictures, "--figures-dir", tmp_path) as process:
         output, errors = process.communicate()
     assert process.returncode == 2
@@ -100,23 +87,22 @@ def test_many_pictures_are_read_by_processes(pictures, tmp_path):
     assert "accuracy: 210/210 = 100.00%" in output
     answers = dict(re.findall(r"^.*/(.*)\.png: (.*%\)), true ", output, re.M))
     assert len(answers) == 210
-    for name, answer in answers.items():
-        assert answer == answers[name[0]]
+    assert all(answer == answers[name[0]] for name, answer in answers.items())
 
 
 def test_what_is_no_digit_is_marked(evaluate, tmp_path):
     rng = np.random.default_rng(3)
     for draw in (nodigits.number, nodigits.scribble):
-        (tmp_path / draw.__name__).mkdir()
+        folder = tmp_path / draw.__name__
+        folder.mkdir()
         for i in range(20):
             picture = np.pad(255 - draw(rng), 10, constant_values=255)
-            cv2.imwrite(str(tmp_path / draw.__name__ / f"{i}.png"), picture)
+            cv2.imwrite(str(folder / f"{i}.png"), picture)
     letters = [HOME / "data" / "greek_test" / name for name in ("alpha", "beta", "gamma", "eta")]
     done = evaluate("--no-labels", tmp_path / "number", tmp_path / "scribble", *letters)
     assert done.returncode == 0, done.stderr
-    marked = re.findall(
-        r"(number|scribble|greek_test)\S*: \d \(.*perhaps no digit$", done.stdout, re.M
-    )
+    kinds = r"(number|scribble|greek_test)"
+    marked = re.findall(rf"{kinds}\S*: \d \(.*perhaps no digit$", done.stdout, re.M)
     for kind, count in (("number", 20), ("scribble", 20), ("greek_test", 24)):
         assert marked.count(kind) >= 0.75 * count, (kind, marked.count(kind))
 
@@ -131,23 +117,27 @@ def test_without_a_label_there_is_no_accuracy(evaluate, pictures):
 def test_a_flat_picture_has_no_ink_and_the_others_are_answered(evaluate, pictures):
     cv2.imwrite(str(pictures / "3.png"), np.full((50, 50, 3), 128, np.uint8))
     done = evaluate(pictures)
-    (line,) = error_lines(done, status=1)
-    assert "3.png" in line and "no ink" in line
+    line = error_line(done, status=1)
+    assert done.stderr == f"{line}\n" and "3.png" in line and "no ink" in line
     assert len(re.findall(r"\.png: \d \(", done.stdout)) == 9
     assert re.search(r"^accuracy: 9/10 = ", done.stdout, re.M)  # no answer is not right
 
 
 def test_bad_pictures_are_named_and_the_others_answered(evaluate, pictures):
     whole = (pictures / "0.png").read_bytes()
-    (pictures / "0.png").write_bytes(whole[: len(whole) // 2])
-    (pictures / "1.png").write_bytes(b"this is no picture")
-    (pictures / "2.png").write_bytes(b"")
+    for name, content in (
+        ("0", whole[: len(whole) // 2]),
+        ("1", b"this is no picture"),
+        ("2", b""),
+    ):
+        (pictures / f"{name}.png").write_bytes(content)
     done = evaluate(pictures, pictures / "none.png")
-    lines = error_lines(done, status=2)
-    assert [re.search(r"(\w+)\.png", line)[1] for line in lines] == ["0", "1", "2", "none"]
+    assert done.returncode == 2
+    named = re.findall(r"^mnist_eval.py: error: .*?(\w+)\.png.*\n", done.stderr, re.M)
+    assert named == ["0", "1", "2", "none"] and done.stderr.count("\n") == 4
     assert len(re.findall(r"\.png: \d \(", done.stdout)) == 7
 
 
 def test_weights_that_are_not_there(evaluate, pictures, tmp_path):
     done = evaluate("--models-dir", tmp_path / "none", pictures / "7.png")
-    assert "mnist_network.pth" in error_lines(done, 2)[0]
+    assert "mnist_network.pth" in error_line(done)
