@@ -40,9 +40,6 @@ def unlike(one, other):
 FIVE = normalise(on_paper(draw_five()))
 
 
-# --- finding the ink ---
-
-
 def test_has_mnists_shape():
     assert FIVE.shape == (28, 28) and FIVE.dtype == np.uint8 and FIVE.max() == 255
     _, _, w, h = cv2.boundingRect(FIVE)
@@ -52,27 +49,9 @@ def test_has_mnists_shape():
     assert FIVE[FIVE > 0].mean() > 128
 
 
-def grey(ink):
-    return on_paper(ink)[..., 1]
-
-
-def shifted(ink):
-    return on_paper(np.roll(ink, (40, 55), (0, 1)))
-
-
-def large_frame(ink):
-    return on_paper(np.pad(ink, ((100, 500), (400, 300))))
-
-
 def cropped(ink):
     x, y, w, h = cv2.boundingRect(np.uint8(ink > 0.5))
     return on_paper(ink[y : y + h, x : x + w])
-
-
-def slope(ink):
-    """Light falls to a quarter: paper at the dark end is darker than ink at the bright end."""
-    light = np.linspace(1, 0.25, 320)[:, None, None]
-    return np.uint8(on_paper(ink, (150, 150, 150)) * light)
 
 
 def border(ink):
@@ -84,8 +63,7 @@ def border(ink):
 
 def patch(ink):
     picture = on_paper(ink, paper=(190, 190, 190))
-    ground = on_paper(ink[30:290, 40:250])
-    picture[30:290, 40:250] = ground
+    picture[30:290, 40:250] = on_paper(ink[30:290, 40:250])
     return picture
 
 
@@ -109,44 +87,39 @@ def noisy(ink):
     return np.uint8(np.clip(on_paper(ink, (60, 60, 60), (220, 220, 215)) + noise, 0, 255))
 
 
-def pencil(ink):
-    return on_paper(ink, (205, 205, 206), (220, 220, 221))
+def specks(ink):
+    for x, y in np.random.default_rng(0).integers(0, 320, (40, 2)).tolist():
+        cv2.circle(ink, (x, y), 1, 1.0, -1)
+    return on_paper(ink)
 
 
+LIGHT = np.linspace(1, 0.25, 320)[:, None, None]
 WAYS = {
     "inverted": lambda ink: 255 - on_paper(ink),
-    "grey": grey,
+    "grey": lambda ink: on_paper(ink)[..., 1],
     "four times as large": lambda ink: cv2.resize(on_paper(ink), None, fx=4, fy=4),
+    "smaller": lambda ink: cv2.resize(on_paper(ink), (48, 48), interpolation=cv2.INTER_AREA),
     "red on green, equally bright": lambda ink: on_paper(ink, (220, 60, 60), (60, 128, 80)),
     "blue on yellow": lambda ink: on_paper(ink, (40, 40, 200), (240, 230, 120)),
-    "shifted": shifted,
-    "large frame": large_frame,
+    "pencil": lambda ink: on_paper(ink, (205, 205, 206), (220, 220, 221)),
+    "shifted": lambda ink: on_paper(np.roll(ink, (40, 55), (0, 1))),
+    "large frame": lambda ink: on_paper(np.pad(ink, ((100, 500), (400, 300)))),
     "cropped": cropped,
-    "slope": slope,
+    # Paper at the dark end is darker than ink at the bright end.
+    "slope": lambda ink: np.uint8(on_paper(ink, (150, 150, 150)) * LIGHT),
     "border": border,
     "patch": patch,
     "ruled": ruled,
     "on a line": on_a_line,
     "noisy": noisy,
-    "pencil": pencil,
+    "specks": specks,
 }
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_is_the_same_however_it_was_taken(way):
-    assert unlike(FIVE, normalise(WAYS[way](draw_five()))) < 0.1
-
-
-def test_smaller_is_alike():
-    small = cv2.resize(on_paper(draw_five()), (48, 48), interpolation=cv2.INTER_AREA)
-    assert unlike(FIVE, normalise(small)) < 0.2
-
-
-def test_specks_are_dropped():
-    ink = draw_five()
-    for x, y in np.random.default_rng(0).integers(0, 320, (40, 2)).tolist():
-        cv2.circle(ink, (x, y), 1, 1.0, -1)
-    assert unlike(FIVE, normalise(on_paper(ink))) < 0.25
+    limit = {"smaller": 0.2, "specks": 0.25}.get(way, 0.1)
+    assert unlike(FIVE, normalise(WAYS[way](draw_five()))) < limit
 
 
 def test_dots_along_the_edge_of_a_tiny_bitmap_are_dropped():
@@ -192,20 +165,14 @@ def test_hairline_and_brush_survive():
     assert 0.06 < (hairline > 128).mean() < 0.2 < (brush > 128).mean() < 0.45
 
 
-@pytest.mark.parametrize("level", [0, 128, 255])
-def test_no_ink_on_one_flat_colour(level):
-    with pytest.raises(NoInk):
-        normalise(np.full((60, 80, 3), level, np.uint8))
-    with pytest.raises(NoInk):
-        normalise(np.full((60, 80), level, np.uint8))
-
-
-def test_no_ink_in_noise_or_light():
-    noise = np.random.default_rng(0).normal(200, 6, (300, 400, 3))
-    with pytest.raises(NoInk):
-        normalise(np.uint8(noise))
-    with pytest.raises(NoInk):
-        normalise(np.uint8(np.tile(np.linspace(90, 220, 400), (300, 1))))
+def test_no_ink_on_one_flat_colour_in_noise_or_light():
+    shapes = (60, 80, 3), (60, 80)
+    pictures = [np.full(shape, level) for shape in shapes for level in (0, 128, 255)]
+    pictures.append(np.random.default_rng(0).normal(200, 6, (300, 400, 3)))
+    pictures.append(np.tile(np.linspace(90, 220, 400), (300, 1)))
+    for picture in pictures:
+        with pytest.raises(NoInk):
+            normalise(np.uint8(picture))
     with pytest.raises(NoInk):
         fit(np.zeros((64, 64)))
 
@@ -227,22 +194,13 @@ def test_report_transform_scales_about_the_centre():
     assert (report_transform(np.full((20, 20), 255, np.uint8))[0] == 255).all()
 
 
-# --- real MNIST ---
-
-
-@pytest.fixture(scope="module")
-def mnist(mnist_dir):
+def test_mnist_passes_through_and_is_recovered_from_larger_dark_on_light(mnist_dir):
     file = mnist_dir / "MNIST" / "raw" / "train-images-idx3-ubyte"
-    return np.fromfile(file, np.uint8, 200 * 784, offset=16).reshape(-1, 28, 28)
-
-
-def test_mnist_passes_through(mnist):
-    changes = [unlike(image, normalise(image)) for image in mnist]
+    images = np.fromfile(file, np.uint8, 200 * 784, offset=16).reshape(-1, 28, 28)
+    changes = [unlike(image, normalise(image)) for image in images]
     assert np.median(changes) < 0.02 and np.percentile(changes, 90) < 0.1
-
-
-def test_mnist_is_recovered_from_larger_dark_on_light(mnist):
+    large = [255 - cv2.resize(image, None, fx=5, fy=5) for image in images]
     changes = [
-        unlike(image, normalise(255 - cv2.resize(image, None, fx=5, fy=5))) for image in mnist
+        unlike(image, normalise(bigger)) for image, bigger in zip(images, large, strict=True)
     ]
     assert np.median(changes) < 0.15 and np.percentile(changes, 90) < 0.35
