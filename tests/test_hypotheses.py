@@ -21,26 +21,23 @@ SETTINGS = {
 }
 
 
-def made_up(seeds, truth, noise=lambda: 0.0):
+def made_up(seeds, truth, noise=lambda *_: (0, 0, 0)):
     """Results as `evaluate_hypotheses` takes them.
 
     `truth` gives validation accuracy, training accuracy and CPU time by dimension and value;
-    `noise` is added to each, times 1 %, 1 % and 10 % (of the time).
+    `noise(dimension, value, seed)` what is added to each, to the time as a share of it.
     """
-    return {
-        name: {
-            value: {
-                seed: {
-                    "validation_accuracy": truth[name](value)[0] + 0.01 * noise(),
-                    "train_accuracy": truth[name](value)[1] + 0.01 * noise(),
-                    "cpu_seconds": [truth[name](value)[2] * (1 + 0.1 * noise())],
-                }
-                for seed in range(seeds)
+    results = {name: {value: {} for value in values} for name, values in SETTINGS.items()}
+    for name, values in SETTINGS.items():
+        for value, seed in itertools.product(values, range(seeds)):
+            validation, training, seconds = truth[name](value)
+            more = noise(name, value, seed)
+            results[name][value][seed] = {
+                "validation_accuracy": validation + more[0],
+                "train_accuracy": training + more[1],
+                "cpu_seconds": [seconds * (1 + more[2])],
             }
-            for value in values
-        }
-        for name, values in SETTINGS.items()
-    }
+    return results
 
 
 TRUE = {
@@ -62,24 +59,14 @@ def test_every_interval_that_is_printed_holds_the_truth_as_often_as_it_says(
     seeds, unequal, correlated
 ):
     rng, draws = np.random.default_rng(0), 10_000
-    spread = {
-        (name, value): (15**0.5) ** (index == 0) if unequal else 1
-        for name, values in SETTINGS.items()
-        for index, value in enumerate(values)
-    }
     luck = rng.normal(0, 2 if correlated else 0, (seeds, draws))  # of a seed, in all settings
 
-    def noisy(results):
-        for (name, value), scale in spread.items():
-            for seed, result in results[name][value].items():
-                for key, size in (("validation_accuracy", 0.01), ("train_accuracy", 0.01)):
-                    result[key] += size * (luck[seed] + scale * rng.normal(0, 1, draws))
-                times = 1 + 0.01 * (luck[seed] + scale * rng.normal(0, 1, draws))
-                result["cpu_seconds"] = [result["cpu_seconds"][0] * times]
-        return results
+    def noise(name, value, seed):
+        scale = 15**0.5 if unequal and value == SETTINGS[name][0] else 1
+        return 0.01 * (luck[seed] + scale * rng.normal(0, 1, (3, draws)))
 
-    truth = evaluate_hypotheses(made_up(seeds, TRUE))
-    found = evaluate_hypotheses(results := noisy(made_up(seeds, TRUE)))
+    results = made_up(seeds, TRUE, noise)
+    truth, found = evaluate_hypotheses(made_up(seeds, TRUE)), evaluate_hypotheses(results)
     intervals = [
         (part.text, part.interval, true.interval[0])
         for hypothesis, real in zip(found, truth, strict=True)
@@ -90,8 +77,7 @@ def test_every_interval_that_is_printed_holds_the_truth_as_often_as_it_says(
         intervals.append((f"{value} filters", mean_interval(values), TRUE["filters"](value)[0]))
     assert len(intervals) == 16 + 4
     for text, (mean, half), true in intervals:
-        share = np.mean(np.abs(mean - true) <= half)
-        assert 0.935 <= share <= 0.97, (text, share)
+        assert 0.935 <= np.mean(np.abs(mean - true) <= half) <= 0.97, text
 
 
 @pytest.mark.parametrize("share", [0.86, 0.9, 0.98, 0.99])
@@ -106,9 +92,10 @@ def test_the_interval_of_a_share(share):
 
 
 def test_students_t():
-    for freedom, table in ((1, 12.706), (2, 4.303), (4, 2.776), (18, 2.101), (120, 1.980)):
-        assert statistics.t_quantile(freedom) == pytest.approx(table, abs=0.0006)
-        assert statistics.t_outside(-table, freedom) == pytest.approx(0.05, abs=5e-5)
+    table = {1: 12.706, 2: 4.303, 4: 2.776, 18: 2.101, 120: 1.980}
+    for freedom, quantile in table.items():
+        assert statistics.t_quantile(freedom) == pytest.approx(quantile, abs=0.0006)
+        assert statistics.t_outside(-quantile, freedom) == pytest.approx(0.05, abs=5e-5)
     assert statistics.t_outside(4.604, 4) == pytest.approx(0.01, abs=1e-5)
     assert math.isinf(mean_interval([0.5, 0.6])[1])
 
@@ -133,38 +120,34 @@ def test_wrong_verdicts_are_as_rare_as_they_say():
 
 def test_verdicts():
     def verdict(estimate, half, **limits):
-        step = half / statistics.t_quantile(2)  # three values with this interval
-        values = (estimate - step * 3**0.5, estimate, estimate + step * 3**0.5)
-        part = Part("", values=values, **limits)
+        step = 3**0.5 * half / statistics.t_quantile(2)  # three values with this interval
+        part = Part("", values=(estimate - step, estimate, estimate + step), **limits)
         assert part.interval == pytest.approx((estimate, half))
         return part.verdict(statistics.p_value(part.margin))
 
-    assert verdict(0.2, 0.1, low=0) == "supported"
-    assert verdict(0.05, 0.1, low=0) == "undecided"
-    assert verdict(-0.2, 0.1, low=0) == "refuted"
-    assert verdict(0.02, 0.01, low=-0.05, high=0.05) == "supported"
-    assert verdict(0.07, 0.01, low=-0.05, high=0.05) == "refuted"
-    assert verdict(0.05, 0.01, low=-0.05, high=0.05) == "undecided"
-    assert verdict(0.101, 0.1, low=0) == "supported" and verdict(0.099, 0.1, low=0) == "undecided"
+    positive = {0.2: "supported", 0.101: "supported", 0.099: "undecided", 0.05: "undecided"}
+    positive |= {-0.2: "refuted"}
+    assert {n: verdict(n, 0.1, low=0) for n in positive} == positive
+    small = {0.02: "supported", 0.05: "undecided", 0.07: "refuted"}
+    assert {n: verdict(n, 0.01, low=-0.05, high=0.05) for n in small} == small
+
+
+def test_verdicts_together():
     kinds = {"s": (2, 2.1, 2.2), "u": (-1, 0, 1.1), "r": (-2, -2.1, -2.2), "n": ()}
     parts = {name: Part(name, low=0, values=values) for name, values in kinds.items()}
-    for chosen, expected in (
-        ("ss", "supported"),
-        ("su", "undecided"),
-        ("sur", "refuted"),
-        ("sn", "undecided"),
-    ):
-        assert Hypothesis("", [parts[name] for name in chosen]).verdict == expected
+    wanted = {"ss": "supported", "su": "undecided", "sur": "refuted", "sn": "undecided"}
+    for chosen, verdict in wanted.items():
+        assert Hypothesis("", [parts[name] for name in chosen]).verdict == verdict
 
 
-@pytest.mark.parametrize("true", [True, False])
-def test_hypotheses(true):
+@pytest.mark.parametrize(("truth", "verdict"), [(TRUE, "supported"), (FALSE, "refuted")])
+def test_hypotheses(truth, verdict):
     rng = np.random.default_rng(0)
-    results = made_up(5, TRUE if true else FALSE, lambda: rng.normal(0, 0.01))
-    found = evaluate_hypotheses(results)
-    assert [h.verdict for h in found] == ["supported" if true else "refuted"] * 3
+    noise = 1e-4, 1e-4, 1e-3
+    found = evaluate_hypotheses(made_up(5, truth, lambda *_: rng.normal(0, noise)))
+    assert [hypothesis.verdict for hypothesis in found] == [verdict] * 3
     first, second, third = ([verdict for *_, verdict in h.judged] for h in found)
-    if true:
+    if truth is TRUE:
         gain = found[0].parts[0]
         assert gain.interval[0] == pytest.approx(0.015, abs=3e-4) and 0 < gain.interval[1] < 1e-3
         assert str(gain).startswith("accuracy, 20 minus 5 filters, above 0: +1.")
@@ -200,35 +183,23 @@ def test_settings_take_turns():
     """Each round has all settings once, in another order; what is slow starts the last round."""
     settings = Settings(*SETTINGS.values()).choose()
     order = in_order(settings, range(4))
-    rounds = [order[start : start + len(settings)] for start in range(0, len(order), len(settings))]
+    rounds = np.array(order, dtype=object).reshape(4, -1).tolist()
     for seed, turn in enumerate(rounds):
         assert {replace(trial, seed=0) for trial in turn} == set(settings)
         assert {trial.seed for trial in turn} == {seed}
-    orders = {tuple(replace(trial, seed=0) for trial in turn) for turn in rounds}
-    assert len(orders) == 4
+    assert len({tuple(replace(trial, seed=0) for trial in turn) for turn in rounds}) == 4
     assert order == in_order(settings, range(4))
     assert rounds[-1][0].batch_size == 32 and rounds[-1][-1].batch_size == 256
-
-
-# Figures
-
-
-def noisy(seeds, level):
-    """Results of a setting, by seed."""
-    rng = np.random.default_rng(seeds)
-    return {
-        seed: {
-            "validation_accuracy": level * rng.normal(1, 0.01),
-            "cpu_seconds": list(3 * rng.normal(1, 0.01, 2)),
-        }
-        for seed in range(seeds)
-    }
 
 
 @pytest.mark.parametrize("seeds", [1, 10])
 @pytest.mark.parametrize("values", [(5, 10, 15, 20), (10,), (32, 64, 128, 256)])
 def test_setting_curves(values, seeds):
-    results = {value: noisy(seeds, 0.95) for value in values}
+    rng = np.random.default_rng(seeds)
+    results = {value: {} for value in values}
+    for value, seed in itertools.product(values, range(seeds)):
+        accuracy, *seconds = np.array([0.95, 3, 3]) * rng.normal(1, 0.01, 3)
+        results[value][seed] = {"validation_accuracy": accuracy, "cpu_seconds": seconds}
     log = values[0] == 32
     series = {"learning rate 0.01": results, "in proportion to the batch": results}
     figure = figures.setting_curves(
@@ -279,9 +250,8 @@ def test_the_grid():
         for n, values in enumerate(itertools.product(*SETTINGS.values()))
     }
     del found[Trial(5, 0.25, 64)]
-    figure = figures.grid(
-        found, Settings(*SETTINGS.values()), "MNIST, 50,000 images, 3 seeds, 5 epochs"
-    )
+    title = "MNIST, 50,000 images, 3 seeds, 5 epochs"
+    figure = figures.grid(found, Settings(*SETTINGS.values()), title)
     assert_readable(figure)
     assert [len(axis.texts) for axis in figure.axes[:3]] == [16, 15, 16]
     assert figure.axes[2].texts[-1].get_text() == "94.7"
