@@ -1,6 +1,5 @@
 """Trials of task 4, where they run, and the file of their results."""
 
-import importlib.util
 import itertools
 import json
 import multiprocessing
@@ -8,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -23,9 +23,14 @@ from network.files import Problem
 
 
 @pytest.fixture
-def data(small_mnist):
+def parts(small_mnist):
+    return [datasets.load("MNIST", small_mnist, train) for train in (True, False)]
+
+
+@pytest.fixture
+def data(parts):
     """The small data set as trials take it."""
-    return split(*(datasets.load("MNIST", small_mnist, train) for train in (True, False)))
+    return split(*parts)
 
 
 def test_a_trial_is_the_same_in_any_process_and_uses_one_thread(data):
@@ -48,9 +53,7 @@ def test_a_trial_is_the_same_in_any_process_and_uses_one_thread(data):
     assert run_trial(asdict(replace(wanted, seed=4)), data, 2)["train_loss"] != here["train_loss"]
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "sched_setaffinity"), reason="cores can be chosen on Linux only"
-)
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be chosen here")
 def test_a_busy_neighbour_on_the_same_core_adds_little_to_the_least_cpu_time(data):
     data = {name: np.concatenate([values] * 2) for name, values in data.items()}
     busy = "import numpy as np\na = np.ones((700, 700))\nwhile True: a @ a"
@@ -72,9 +75,8 @@ def test_a_busy_neighbour_on_the_same_core_adds_little_to_the_least_cpu_time(dat
     assert cpu < 1.4 and cpu < wall  # measured: 1.15 and 1.8
 
 
-def test_the_last_sixth_is_held_out(small_mnist):
-    training, test = (datasets.load("MNIST", small_mnist, train) for train in (True, False))
-    data = split(training, test)
+def test_the_last_sixth_is_held_out(parts, data):
+    training, test = parts
     assert torch.equal(torch.tensor(data["train"]), training.images[:500])
     assert torch.equal(torch.tensor(data["validation"]), training.images[500:])
     assert torch.equal(torch.tensor(data["test labels"]), test.labels)
@@ -85,8 +87,6 @@ def test_the_last_sixth_is_held_out(small_mnist):
     swapped = data | {"train labels": data["train labels"][::-1]}
     assert identity("MNIST", swapped, 1) != identities[0]
 
-
-# The results file
 
 RUN = {"dataset": "MNIST", "code": "1", "torch": "2"}
 RESULT = dict.fromkeys(NUMBERS, 0.5) | {name: [1.0, 2.0] for name in TIMES}
@@ -115,23 +115,20 @@ def test_half_a_line_is_cut_off(filled, capsys, kept):
 
 def test_other_runs_stay_and_are_not_mixed_in(filled):
     before = filled.read_bytes()
-    other = Results(filled, RUN | {"dataset": "FashionMNIST"})
-    assert other.finished == {} and other.of_other_code == 0
+    for change, of_other_code in (("code", 2), ("torch", 2), ("dataset", 0)):
+        other = Results(filled, RUN | {change: "other"})
+        assert (other.finished, other.of_other_code) == ({}, of_other_code)
     other.add(Trial(), RESULT | {"test_accuracy": 0.1})
     assert filled.read_bytes().startswith(before)
     assert Results(filled, RUN).finished[Trial()] == RESULT
-    for change in ("code", "torch"):
-        other = Results(filled, RUN | {change: "other"})
-        assert other.finished == {} and other.of_other_code == 2
     filled.write_bytes(filled.read_bytes() * 2)  # what is there twice counts once
     assert len(Results(filled, RUN).finished) == 2
 
 
 def test_the_checksum_of_code(tmp_path):
-    """It changes with what the code does, not with comments and how lines are broken."""
-    sums = []
-    for number, code in enumerate(("a = f(1, 2)\n", "# why\na = f(\n  1,\n  2)\n", "a = f(1, 3)")):
-        file = tmp_path / f"{number}.py"
+    sums = []  # of which comments and how lines are broken change nothing
+    for code in ("a = f(1, 2)\n", "# why\na = f(\n  1,\n  2)\n", "a = f(1, 3)"):
+        file = tmp_path / f"{len(sums)}.py"
         file.write_text(code)
         sums.append(code_checksum(file))
     assert sums[0] == sums[1] != sums[2]
@@ -151,76 +148,52 @@ def test_the_checksum_of_code(tmp_path):
     ],
 )
 def test_a_broken_file_is_refused_and_left_as_it_is(filled, broken, says):
-    content = filled.read_text()
-    lacks_one = content.replace(f'"{broken}"', '"other"', 1)
-    filled.write_text(content + broken if lacks_one == content else lacks_one)
+    whole = filled.read_text()
+    without = whole.replace(f'"{broken}"', '"other"', 1)
+    filled.write_text(without if without != whole else whole + broken)
     before = filled.read_bytes()
     with pytest.raises(Problem, match=says):
         Results(filled, RUN)
     assert filled.read_bytes() == before
 
 
-# On a Dask cluster
-
-dask = pytest.mark.skipif(
-    importlib.util.find_spec("distributed") is None,
-    reason='Dask is not installed (pip install "dask[distributed]")',
-)
-
-
-class Cluster:
-    """A scheduler and workers, real processes that share neither code nor data with the tests."""
-
-    def __init__(self, folder):
-        self.folder, self.processes = folder, []
-        self.environment = {
-            **{k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MNIST_DIR")},
-            "OMP_NUM_THREADS": "1",
-        }
-        file = folder / "scheduler.json"
-        self.start("scheduler", "--host=127.0.0.1", "--port=0", f"--scheduler-file={file}")
-        for _ in range(300):
-            if file.exists() and file.read_text().endswith("}"):
-                break
-            time.sleep(0.1)
-        self.address = json.loads(file.read_text())["address"]
-
-    def start(self, what, *arguments):
-        """Starts a `dask scheduler` or a `dask worker`."""
-        command = [sys.executable, "-m", "dask", what, "--no-dashboard", *arguments]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        process = subprocess.Popen(command, cwd=self.folder, env=self.environment, **quiet)
-        self.processes.append(process)
-        return process
-
-    def worker(self):
-        return self.start("worker", self.address, "--no-nanny", "--nthreads=1")
-
-    def stop(self):
-        for process in reversed(self.processes):
-            process.kill()
-            process.wait()
-
-
 @pytest.fixture
-def cluster(tmp_path):
-    folder = tmp_path / "elsewhere"
-    folder.mkdir()
-    running = Cluster(folder)
-    yield running
-    running.stop()
+def start(tmp_path_factory):
+    """Starts a `dask scheduler` or a `dask worker`, which shares neither code nor data with us."""
+    options = {"cwd": tmp_path_factory.mktemp("elsewhere"), "env": os.environ.copy()}
+    options |= {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    for name in ("PYTHONPATH", "MNIST_DIR"):
+        options["env"].pop(name, None)
+    with ExitStack() as stack:
+
+        def start(what, *arguments):
+            command = [sys.executable, "-m", "dask", what, "--no-dashboard", *arguments]
+            process = stack.enter_context(subprocess.Popen(command, **options))
+            stack.callback(process.kill)
+            return process
+
+        yield start
 
 
-@dask
-def test_a_cluster_gives_the_same_and_a_killed_worker_loses_nothing(cluster, data, monkeypatch):
+def test_a_cluster_gives_the_same_and_a_killed_worker_loses_nothing(
+    start, data, tmp_path, monkeypatch
+):
+    pytest.importorskip("distributed", reason="Dask is not installed")
+    file = tmp_path / "scheduler.json"
+    scheduler = start("scheduler", "--host=127.0.0.1", "--port=0", f"--scheduler-file={file}")
+    for _ in range(300):
+        if file.exists() and file.read_text().endswith("}"):
+            break
+        time.sleep(0.1)
+    address = json.loads(file.read_text())["address"]
     wanted = [Trial(filters=filters, seed=seed) for seed in range(6) for filters in (10, 20)]
     found = {}
-    with trials.Cluster(cluster.address, data, 1) as place:
+    with trials.Cluster(address, data, 1) as place:
         monkeypatch.setattr(trials, "PATIENCE", 1)
         with pytest.raises(Problem, match="no Dask cluster with a worker answers"):
             list(run_all(wanted, place))  # a scheduler without workers
         monkeypatch.undo()
-        workers = [cluster.worker(), cluster.worker()]
+        workers = [start("worker", address, "--no-nanny", "--nthreads=1") for _ in range(2)]
         for one, outcome in run_all(wanted, place):
             if not found:
                 workers[0].kill()
@@ -231,4 +204,4 @@ def test_a_cluster_gives_the_same_and_a_killed_worker_loses_nothing(cluster, dat
             assert all(here[name] == found[one][name] for name in NUMBERS)
         with pytest.raises(Problem, match="lost its scheduler or all its workers"):
             for _ in run_all(wanted, place):
-                cluster.processes[0].kill()  # the scheduler
+                scheduler.kill()
