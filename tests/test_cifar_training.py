@@ -17,17 +17,15 @@ from network.files import Problem
 from network.resnet import learn, pictures
 from network.resnet.layers import SHIPPED
 
-CPU = torch.device("cpu")
 
-
-def write_pictures(folder, classes=3, each=12, size=(40, 32)):
+def write_pictures(folder, classes=3, each=12):
     """Nearly flat pictures of one colour a class, a folder for each class."""
     rng = np.random.default_rng(0)
     for label in range(classes):
         place = folder / f"class {label}"
         place.mkdir(parents=True)
         for number in range(each):
-            picture = np.full((*size, 3), (90 * label, 128, 250 - 90 * label), dtype=np.uint8)
+            picture = np.full((40, 32, 3), (90 * label, 128, 250 - 90 * label), dtype=np.uint8)
             picture += rng.integers(0, 5, picture.shape, dtype=np.uint8)
             cv2.imwrite(str(place / f"{number:02}.png"), picture[:, :, ::-1])
     return folder
@@ -51,23 +49,19 @@ def tiny(monkeypatch):
     monkeypatch.setattr(learn, "RECIPE", recipe)
 
 
-def options(folder, tmp_path, **changes):
-    given = {"train": folder, "model": None, "epochs": 2, "seed": 3}
-    return SimpleNamespace(**{**given, "models_dir": tmp_path / "models", **changes})
+def learned(train, tmp_path, **changes):
+    given = {"train": train, "model": None, "epochs": 2, "seed": 3}
+    chosen = SimpleNamespace(**{**given, "models_dir": tmp_path / "models", **changes})
+    return learn.learn_first_layer(chosen, torch.device("cpu"))
 
 
-def write_cifar(folder):
-    """CIFAR-10's files as torchvision has them, with two pictures in each."""
-    place = folder / "cifar-10-batches-py"
+def test_torchvisions_files_are_read(tmp_path, monkeypatch):
+    place = tmp_path / "cifar-10-batches-py"
     place.mkdir()
     for number, name in enumerate([*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]):
         content = {"data": np.full((2, 3072), number, dtype=np.uint8), "labels": [number, 9]}
         (place / name).write_bytes(pickle.dumps(content))
     (place / "batches.meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
-
-
-def test_torchvisions_files_are_read(tmp_path, monkeypatch):
-    write_cifar(tmp_path)
     # These are not CIFAR's own, so they are refused, before anything in them is run …
     with pytest.raises(Problem, match="cifar-10-batches-py"):
         pictures.load_cifar10(tmp_path, train=True)
@@ -99,31 +93,25 @@ def test_folders_of_pictures(folder):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "says"),
+    ("classes", "each", "spoil", "says"),
     [
-        ("no folder", "is no folder"),
-        ("one class", "no two folders"),
-        ("three pictures", "four are the least"),
-        ("no pictures", "no image files"),
-        ("a broken picture", "03.png"),
+        (0, 0, None, "is no folder"),
+        (1, 4, None, "no two folders"),
+        (2, 3, None, "four are the least"),
+        (2, 4, lambda folder: (folder / "empty").mkdir(), "no image files"),
+        (2, 4, lambda folder: (folder / "class 1" / "03.png").write_text("7"), "03.png"),
     ],
 )
-def test_folders_that_are_no_good(tmp_path, wrong, says):
-    folder = tmp_path / "my pictures"
-    if wrong != "no folder":
-        write_pictures(folder, 1 if wrong == "one class" else 2, 3 if wrong[:5] == "three" else 4)
-    if wrong == "no pictures":
-        (folder / "empty").mkdir()
-    if wrong == "a broken picture":
-        (folder / "class 1" / "03.png").write_bytes(b"no picture")
+def test_folders_that_are_no_good(tmp_path, classes, each, spoil, says):
+    folder = write_pictures(tmp_path / "my pictures", classes, each)
+    if spoil:
+        spoil(folder)
     with pytest.raises(Problem, match=re.escape(says)):
         pictures.load_folder(folder)
 
 
 def test_enlarging_and_random_views():
-    images = torch.randint(0, 256, (200, 3, 32, 32), dtype=torch.uint8)
-    x = learn.enlarge(images)
-    assert x.shape == (200, 3, 64, 64)
+    assert learn.enlarge(torch.randint(0, 256, (200, 3, 32, 32))).shape == (200, 3, 64, 64)
     mean, std = (torch.tensor(s).view(3, 1, 1) for s in (learn.MEAN, learn.STD))
     grey = torch.full((1, 3, 32, 32), 128)
     assert torch.allclose(learn.enlarge(grey), (128 / 255 - mean) / std, atol=1e-5)
@@ -139,7 +127,7 @@ def test_enlarging_and_random_views():
 
 
 def test_a_stopped_training_goes_on(folder, tiny, tmp_path, monkeypatch, capsys):
-    whole = learn.learn_first_layer(options(folder, tmp_path / "whole"), CPU)
+    whole = learned(folder, tmp_path / "whole")
     enlarge, calls = learn.enlarge, []
 
     def interrupted(images):
@@ -150,16 +138,16 @@ def test_a_stopped_training_goes_on(folder, tiny, tmp_path, monkeypatch, capsys)
 
     monkeypatch.setattr(learn, "enlarge", interrupted)
     with pytest.raises(KeyboardInterrupt, match="the same command goes on"):
-        learn.learn_first_layer(options(folder, tmp_path), CPU)
+        learned(folder, tmp_path)
     (unfinished,) = (tmp_path / "models").iterdir()
     assert re.fullmatch(r"resnet18_mypictures_\w{8}_unfinished.pth", unfinished.name)
     # Another training does not go on from there, nor does it write over it.
     before = unfinished.read_bytes()
-    learn.learn_first_layer(options(folder, tmp_path, epochs=1), CPU)
+    learned(folder, tmp_path, epochs=1)
     assert "going on" not in capsys.readouterr().err and unfinished.read_bytes() == before
     calls.clear()
     calls += range(5)
-    parts = learn.learn_first_layer(options(folder, tmp_path), CPU)
+    parts = learned(folder, tmp_path)
     assert "going on from" in capsys.readouterr().err
     assert len(calls) == 5 + 2 + 2  # two steps, and two evaluations
     assert not unfinished.exists()
@@ -175,10 +163,8 @@ def test_it_learns_and_the_program_looks(folder, tiny, tmp_path, script, monkeyp
     monkeypatch.setattr("network.filters.gratings.POOL", 20)
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *_, **__: None)
     folders = ["--models-dir", tmp_path, "--figures-dir", tmp_path, "--data-dir", tmp_path]
-    done = script(
-        "resnet_filters.py", "--train", folder, "--epochs", 8, "--device", "cpu", *folders,
-        "--seed", 2**32 - 1,
-    )  # fmt: skip
+    more = ["--epochs", 8, "--device", "cpu", "--seed", 2**32 - 1]
+    done = script("resnet_filters.py", "--train", folder, *folders, *more)
     assert done.returncode == 0, done.stderr
     first = torch.load(tmp_path / "resnet_mypictures_conv1.pth", weights_only=True)
     assert first["conv1.weight"].shape == (64, 3, 7, 7) and first["model"] == "resnet18"
@@ -195,12 +181,10 @@ def test_it_learns_and_the_program_looks(folder, tiny, tmp_path, script, monkeyp
 
 
 def test_cifar_is_the_default(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        learn, "load_cifar10", lambda data_dir, train: pictures.load_folder(data_dir)[not train]
-    )
+    read = pictures.load_folder
+    monkeypatch.setattr(learn, "load_cifar10", lambda folder, train: read(folder)[not train])
     data_dir = write_pictures(tmp_path / "cifar", classes=10, each=4)
-    chosen = options(True, tmp_path, data_dir=data_dir, epochs=1)
-    first, whole = learn.learn_first_layer(chosen, CPU)
+    first, whole = learned(True, tmp_path, data_dir=data_dir, epochs=1)
     assert (first.name, whole.name) == (SHIPPED, "resnet18_cifar10.pth")
     assert torch.load(first, weights_only=True)["dataset"] == "CIFAR-10"
 
@@ -209,7 +193,7 @@ def save_at_every_step(recipe, *arguments):
     """A training that a process of its own runs, to be killed."""
     torchvision.models.get_model = tiny_resnet
     training.SAVE_EVERY, learn.RECIPE = 0, recipe
-    learn.learn_first_layer(options(*arguments), CPU)
+    learned(*arguments)
 
 
 def test_killed_at_any_moment_it_goes_on(folder, tiny, tmp_path, capsys):
@@ -224,6 +208,6 @@ def test_killed_at_any_moment_it_goes_on(folder, tiny, tmp_path, capsys):
     process.kill()
     process.join()
     assert process.exitcode
-    learn.learn_first_layer(options(folder, tmp_path), CPU)
+    learned(folder, tmp_path)
     assert "going on from" in capsys.readouterr().err
     assert not unfinished[0].exists()
