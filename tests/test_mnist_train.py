@@ -1,11 +1,11 @@
 """mnist_train.py as a user runs it."""
 
 import dataclasses
-import itertools
 import math
 import re
 import signal
 import sys
+from unittest import mock
 
 import cv2
 import pytest
@@ -26,19 +26,23 @@ FIGURES = {"1a_examples.png", "1b_network.png", "1c_accuracy.png", "1c_loss.png"
 def train(script, small_mnist, tmp_path, quick_figures):
     """Runs mnist_train.py on the small data set, its results in tmp_path."""
 
-    def run(*arguments, dataset="mnist"):
+    def run(*arguments, dataset="mnist", data_dir=small_mnist):
         folders = ["--models-dir", tmp_path / "models", "--figures-dir", tmp_path / "figures"]
-        data = [] if "--data-dir" in arguments else ["--data-dir", small_mnist]
-        return script("mnist_train.py", *data, *folders, "--dataset", dataset, *arguments)
+        data = ["--data-dir", data_dir, "--dataset", dataset]
+        return script("mnist_train.py", *folders, *data, *arguments)
 
     return run
 
 
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "models" / "mnist_network.pth"
+
+
 @pytest.mark.painted
-def test_trains_draws_and_saves(train, tmp_path):
+def test_trains_draws_and_saves(train, path, tmp_path):
     done = train("--epochs", 3, "--batch-size", 32)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""  # no progress bar without a terminal
+    assert (done.returncode, done.stderr) == (0, "")  # no progress bar without a terminal
     assert done.stdout.startswith(PRINTED + "\n21,840 parameters\n")
     assert len(re.findall(r"^epoch +\d/3: training accuracy \S+%, test", done.stdout, re.M)) == 3
     learned = re.search(r"^training accuracy: (\d+)/600 = (\S+)%$", done.stdout, re.M)
@@ -49,38 +53,36 @@ def test_trains_draws_and_saves(train, tmp_path):
     for name in FIGURES:
         assert cv2.imread(str(tmp_path / "figures" / name)).shape[1] > 500
         assert name in done.stdout
-    network, facts = load_network(tmp_path / "models" / "mnist_network.pth")
+    network, facts = load_network(path)
+    assert network.dropout.p == 0.25
     assert facts["dataset"] == "MNIST" and facts["seed"] == 0
     assert facts["class_names"] == list("0123456789")
     assert facts["recipe"]["epochs"] == 3 and facts["recipe"]["batch_size"] == 32
     assert len(facts["history"]["epochs"]) == 3
     assert len(facts["history"]["batch_losses"]) == 3 * 19
     assert facts["test_accuracy"] == int(test[1]) / 200
-    assert network.dropout.p == 0.25
-    assert {path.name for path in (tmp_path / "models").iterdir()} == {"mnist_network.pth"}
+    assert [*path.parent.iterdir()] == [path]
 
 
-def test_the_default_learns_drawn_digits_as_well(train, tmp_path, monkeypatch):
-    for name, count in (
-        ("DRAWN_DIGITS", 300),
-        ("DRAWN_OTHERS", 100),
-        ("DRAWN_MORE", 50),
-        ("DRAWN_DOUBTFUL", 50),
-    ):
+def test_the_default_learns_drawn_digits_as_well(train, path, monkeypatch):
+    counts = {"DRAWN_DIGITS": 300, "DRAWN_OTHERS": 100, "DRAWN_MORE": 50, "DRAWN_DOUBTFUL": 50}
+    for name, count in counts.items():
         monkeypatch.setattr(additions, name, count)
     done = train("--epochs", 2, dataset="auto")
     assert done.returncode == 0, done.stderr
     assert "600 images of MNIST and, drawn by network/pen.py, 300 digits and 100" in done.stdout
     assert re.search(r"^training accuracy: \d+/600 = ", done.stdout, re.M)  # MNIST's own
     assert re.search(r"^test accuracy: \d+/200 = ", done.stdout, re.M)
-    facts = load_network(tmp_path / "models" / "mnist_network.pth")[1]
+    _, facts = load_network(path)
     assert facts["dataset"] == "MNIST and drawn digits"
     assert len(facts["history"]["batch_losses"]) == 2 * 4  # of 256 images
     assert 0 < facts["doubts"]["limit"] < math.log(10)
-    done = train("--epochs", 1, "--recipe", "report", dataset="auto")
+    done = train("--epochs", 1, "--recipe", "report", "--momentum", 0.7, dataset="auto")
     assert "drawn by" not in done.stdout
-    facts = load_network(tmp_path / "models" / "mnist_network.pth")[1]
+    _, facts = load_network(path)
     assert facts["dataset"] == "MNIST" and "doubts" not in facts
+    wanted = dataclasses.replace(training.REPORT, epochs=1, momentum=0.7)
+    assert facts["recipe"] == dataclasses.asdict(wanted)
 
 
 def test_drawn_digits_join_others_on_any_device(monkeypatch):
@@ -92,53 +94,37 @@ def test_drawn_digits_join_others_on_any_device(monkeypatch):
     assert lessons.images.device.type == lessons.labels.device.type == "meta"
 
 
-def test_a_seed_repeats_a_run(train, tmp_path):
+def test_a_seed_repeats_a_run(train, path):
     def weights(*arguments):
         assert train("--epochs", 1, *arguments).returncode == 0
-        return load_network(tmp_path / "models" / "mnist_network.pth")[0].state_dict()
+        return load_network(path)[0].parameters()
 
     first, again, other = weights(), weights("--seed", 0), weights("--seed", 1)
-    assert all(torch.equal(first[name], again[name]) for name in first)
-    assert not any(torch.equal(first[name], other[name]) for name in first)
+    for a, b, c in zip(first, again, other, strict=True):
+        assert torch.equal(a, b) and not torch.equal(a, c)
 
 
-def test_the_reports_recipe_and_changes_of_it(train, tmp_path):
-    assert train("--recipe", "report", "--epochs", 1, "--momentum", 0.7).returncode == 0
-    recipe = load_network(tmp_path / "models" / "mnist_network.pth")[1]["recipe"]
-    assert recipe == dataclasses.asdict(
-        dataclasses.replace(training.REPORT, epochs=1, momentum=0.7)
-    )
-
-
-def test_better_weights_are_kept_with_a_word(train, tmp_path):
-    path = tmp_path / "models" / "mnist_network.pth"
+def test_better_weights_are_kept_with_a_word(train, path):
+    best, aside = (path.with_name(f"mnist_network_{name}.pth") for name in ("best", "before1"))
     save_network(path, MyNetwork(), test_accuracy=0.999)
     before = path.read_bytes()
     done = train("--epochs", 1)
     assert "kept as mnist_network_best.pth: they tested better (99.90%" in done.stderr
-    assert path.with_name("mnist_network_best.pth").read_bytes() == before
-    assert path.read_bytes() != before
+    assert best.read_bytes() == before != path.read_bytes()
     path.write_bytes(b"somebody's own")
     assert "kept as mnist_network_before1.pth" in train("--epochs", 1).stderr
-    assert path.with_name("mnist_network_before1.pth").read_bytes() == b"somebody's own"
+    assert aside.read_bytes() == b"somebody's own"
     for accuracy, says in ((0.001, ""), (0.98, "the best so far (99.90%) are in")):
         save_network(path, MyNetwork(), test_accuracy=accuracy)
         assert says in train("--epochs", 1).stderr
-    assert path.with_name("mnist_network_best.pth").read_bytes() == before
-    assert len(list(path.parent.iterdir())) == 3  # nothing piles up
+    assert best.read_bytes() == before
+    assert {*path.parent.iterdir()} == {path, best, aside}  # nothing piles up
 
 
-def stop_after(epochs, monkeypatch):
+def stopped_after(epochs):
     """Ctrl-C while the test images of the epoch after these are looked at."""
-    calls = itertools.count(1)
-    evaluate = training.evaluate
-
-    def stopped(*arguments):
-        if next(calls) == 2 * epochs + 2:  # twice an epoch: training images, test images
-            raise KeyboardInterrupt
-        return evaluate(*arguments)
-
-    monkeypatch.setattr(training, "evaluate", stopped)
+    results = [(1.0, 0.5)] * (2 * epochs + 1)  # two an epoch: of training images, of test images
+    return mock.patch.object(training, "evaluate", side_effect=[*results, KeyboardInterrupt])
 
 
 def unfinished_in(models):
@@ -147,20 +133,17 @@ def unfinished_in(models):
     return path
 
 
-def test_a_stopped_training_goes_on_where_it_was(train, tmp_path, monkeypatch):
-    models = tmp_path / "models"
-    path = models / "mnist_network.pth"
+def test_a_stopped_training_goes_on_where_it_was(train, path):
     command = "--epochs", 4, "--batch-size", 64
     assert train(*command).returncode == 0
     whole, facts = load_network(path)
     before = path.read_bytes()
-    with monkeypatch.context() as patch:
-        stop_after(2, patch)
+    with stopped_after(2):
         done = train(*command)
-    assert done.returncode == 130
-    assert done.stderr.count("\n") == 1 and "the same command goes on" in done.stderr
+    assert (done.returncode, done.stderr.count("\n")) == (130, 1)
+    assert "the same command goes on" in done.stderr
     assert path.read_bytes() == before
-    kept = torch.load(unfinished_in(models), weights_only=True)
+    kept = torch.load(unfinished_in(path.parent), weights_only=True)
     assert len(kept["history"]["epochs"]) == 2
     assert not torch.equal(kept["network"]["fc2.weight"], whole.fc2.weight)
 
@@ -170,14 +153,13 @@ def test_a_stopped_training_goes_on_where_it_was(train, tmp_path, monkeypatch):
     again, of_again = load_network(path)
     assert all(map(torch.equal, whole.parameters(), again.parameters()))
     assert of_again["history"]["batch_losses"] == facts["history"]["batch_losses"]
-    assert [path.name for path in models.iterdir()] == ["mnist_network.pth"]
+    assert [*path.parent.iterdir()] == [path]
 
 
-def test_another_training_leaves_a_stopped_one_alone(train, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        stop_after(1, patch)
+def test_another_training_leaves_a_stopped_one_alone(train, path):
+    with stopped_after(1):
         assert train("--epochs", 2, "--seed", 1).returncode == 130
-    unfinished = unfinished_in(tmp_path / "models")
+    unfinished = unfinished_in(path.parent)
     before = unfinished.read_bytes()
     done = train("--epochs", 1)
     assert done.returncode == 0 and "going on" not in done.stderr
@@ -208,13 +190,12 @@ def test_ctrl_c_within_an_epoch(small_mnist, tmp_path):
 def test_without_a_network_connection_it_draws_and_says_so(train, tmp_path, offline, monkeypatch):
     some = pen.drawn_digits(600, seed=3)  # 60,000 would take a minute
     monkeypatch.setattr(pen, "drawn_digits", lambda *_, **__: some)
-    done = train("--epochs", 1, "--data-dir", tmp_path / "none", dataset="auto")
-    assert done.returncode == 0
-    assert "NOTICE" in done.stderr and "DRAWN" in done.stderr
-    assert {path.name for path in (tmp_path / "models").iterdir()} == {"drawn_network.pth"}
-    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
-        name.replace(".png", "_drawn.png") for name in FIGURES
+    done = train("--epochs", 1, dataset="auto", data_dir=tmp_path / "none")
+    assert done.returncode == 0 and "NOTICE" in done.stderr and "DRAWN" in done.stderr
+    written = {
+        path.name for folder in ("models", "figures") for path in (tmp_path / folder).iterdir()
     }
+    assert written == {"drawn_network.pth", *(f.replace(".png", "_drawn.png") for f in FIGURES)}
     assert load_network(tmp_path / "models" / "drawn_network.pth")[1]["dataset"] == "drawn digits"
 
 
