@@ -417,10 +417,9 @@ def test_mistakes_of_all_letters_are_shown():
         assert sum(f"true {name}" in caption for caption in captions) == count
 
 
-@pytest.mark.usefixtures("quick_runs")
 def test_a_held_out_picture_without_ink_is_no_right_answer(greek, some):
     blank = sorted((some / "beta").iterdir())[0]  # the fourth of all
-    cv2.imwrite(str(blank), np.full((128, 128), 255, np.uint8))
+    put(blank, np.full((128, 128), 255, np.uint8))
     done = greek("--train-dir", some)
     assert done.returncode == 0 and "left out: " in done.stderr
     assert re.search(r"^  beta: 0/1 = 0.00%$", done.stdout, re.M)
