@@ -158,7 +158,8 @@ def test_data_sets_in_their_order(script, quick, small_mnist, tmp_path, offline,
     (small_mnist / "MNIST").rename(small_mnist / "FashionMNIST")
     done = run(small_mnist)
     assert done.stdout.startswith("FashionMNIST: 500 images") and "NOTICE" not in done.stderr
-    assert re.search(r"\n  (T-shirt|sneaker|\w+) read as [\w -]+: \d+ of \d+\n", done.stdout)
+    name = "|".join(datasets.CLOTHES)
+    assert re.search(rf"\n  ({name}) read as ({name}): \d+ of \d+\n", done.stdout)
     some = pen.drawn_digits(600, seed=3)  # 60,000 would take a minute
     monkeypatch.setattr(pen, "drawn_digits", lambda *_, **__: some)
     done = run(tmp_path / "none")

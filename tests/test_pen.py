@@ -69,8 +69,8 @@ def test_any_size(size):
 
 @pytest.mark.parametrize("draw", [pen.drawn_digits, nodigits.drawn])
 def test_a_seed_repeats_and_another_differs(draw):
-    first, again, other = (draw(200, seed) for seed in (0, 0, 1))
-    assert first[0].shape == (200, 28, 28) and first[0].dtype == np.uint8
+    first, again, other = (draw(40, seed) for seed in (3, 3, 4))
+    assert first[0].shape == (40, 28, 28) and first[0].dtype == np.uint8
     for a, b, c in zip(first, again, other, strict=True):
         assert np.array_equal(a, b) and not np.array_equal(a, c)
 
