@@ -178,7 +178,7 @@ def settle_doubts(network, training, lessons, options):
 def draw_curves(history, training, options):
     """1.C: accuracy and loss in the course of the training."""
     images, epochs = len(training.labels), history["epochs"]
-    of = f"the digit network on {training.dataset}"
+    of = f"the digit network, learning {training.dataset}"
     checked, size = min(CHECKED, images), options.recipe.batch_size
     tests = [(epoch["epoch"] * images, epoch["test_loss"]) for epoch in epochs]
     losses = history["batch_losses"]
