@@ -203,6 +203,9 @@ def loading():
     """Around a program's slow imports: a library that does not load ends it with one line."""
     try:
         yield
+    except KeyboardInterrupt:
+        notice(f"{Path(sys.argv[0]).name}: stopped")
+        sys.exit(130)
     # Also what a library says when one of its own files does not load: libGL, a DLL, torch beside
     # a torchvision of another build.
     except (ImportError, OSError, RuntimeError) as error:

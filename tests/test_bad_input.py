@@ -20,7 +20,7 @@ import pytest
 import torch
 from conftest import HOME, SHIPPED, contents, error_line, put, started
 
-from network import datasets
+from network import cli, datasets
 from network.files import Problem
 from network.model import MyNetwork
 from network.weights import load_network
@@ -493,3 +493,9 @@ def test_an_option_between_pictures(script, tmp_path):
     one, two = (HOME / "data" / "digits" / f"{n}.png" for n in (1, 2))
     done = script("mnist_eval.py", one, "--figures-dir", tmp_path, two)
     assert done.returncode == 0 and "accuracy: 2/2" in done.stdout
+
+
+def test_ctrl_c_while_libraries_load(capsys):
+    with pytest.raises(SystemExit) as end, cli.loading():
+        raise KeyboardInterrupt
+    assert end.value.code == 130 and capsys.readouterr().err.endswith(": stopped\n")
