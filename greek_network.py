@@ -50,7 +50,7 @@ def parse_options():
         action="store_true",
         help="then let all layers learn, at a small rate; files are named …unfrozen…",
     )
-    options = parser.parse_intermixed_args()
+    options = parser.parse_mixed()
     if options.alphabet and (options.extended or options.train_dir):
         parser.error("--alphabet goes without --extended and --train-dir")
     if options.train_dir is None and not options.alphabet:

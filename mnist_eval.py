@@ -45,7 +45,7 @@ def parse_options():
     pages.add_argument(
         "--json", type=cli.path_name, metavar="FILE", help="what was read, and where"
     )
-    options = parser.parse_intermixed_args()
+    options = parser.parse_mixed()
     if not options.page and (options.turn is not None or options.json):
         parser.error("--turn and --json go with --page")
     return options

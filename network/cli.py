@@ -78,6 +78,10 @@ class Parser(argparse.ArgumentParser):
             help=purpose,
         )
 
+    def parse_mixed(self):
+        """The options given, which may stand between pictures; behind -- are pictures only."""
+        return self.parse_args() if "--" in sys.argv else self.parse_intermixed_args()
+
     def error(self, message):
         """One line instead of argparse's usage and error."""
         self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
@@ -90,8 +94,9 @@ def path_name(text):
     return Path(text)
 
 
-def number(kind, least, below=2**31):
+def number(kind, least, below=None):
     """An argparse type: a number of a kind, int or float, from `least` on and below `below`."""
+    below = below or (2**31 if kind is int else float("inf"))
 
     def parse(text):
         try:

@@ -70,8 +70,8 @@ def places(dataset, data_dir):
 
 
 def find(dataset, data_dir):
-    """Where a data set lies: what reads its training part, with the paths of one file or folder or
-    of the images' and the labels' file, and the same of its test part; or None."""
+    """Where a data set lies: what reads its training part, with its paths, one or that of the
+    images and that of the labels, and the same of its test part; or None."""
     for place in places(dataset, data_dir):
         idx, npz = _find_idx(place), place / "mnist.npz"
         if len(idx) == 4:
@@ -179,7 +179,7 @@ def _read_csv(path):
 
 
 def _read_pictures(zeros):
-    """A folder of pictures for each digit, of which that of the zeros is named."""
+    """Pictures in a folder for each digit, beside that of the zeros, which is named."""
     folder = zeros.parent
     paths = sorted(path for path in folder.glob("[0-9]/*.*") if not path.name.startswith("."))
     if not paths:

@@ -6,6 +6,7 @@ Nothing in a file is ever run: tensors and plain values are read, all else is re
 import argparse
 import contextlib
 import hashlib
+import itertools
 import os
 import re
 import warnings
@@ -42,7 +43,8 @@ PREFIXES = re.compile(r"^((module|_orig_mod|model|net|network)\.)+")
 def load_network(path, device="cpu"):
     """Reads the weights of a `MyNetwork`: a checkpoint of this project, or a state_dict.
 
-    The layers may have other names; a line on standard error then says so.
+    The layers may have other names where their order and shapes fit in one way only; a line on
+    standard error then says so.
 
     Returns:
         The network on `device`, in eval mode, and a dict of what the checkpoint says besides
@@ -61,7 +63,7 @@ def load_network(path, device="cpu"):
     dropout = sizes.get("dropout", 0.25) if isinstance(sizes, dict) else 0.25
     if not (isinstance(dropout, (int, float)) and 0 <= dropout <= 1):
         raise Problem(f"{path} names a dropout of {dropout!r}; {ADVICE}")
-    named = state if "conv1.weight" in state else _renamed(state)
+    named = state if "conv1.weight" in state else _renamed(state) or state
     named = {name: value.float().contiguous() for name, value in named.items()}
     try:
         if not all(value.numel() for value in named.values()):
@@ -79,7 +81,7 @@ def load_network(path, device="cpu"):
     if named.keys() != state.keys():
         notice(
             f"{path}: layers of other names ({', '.join(list(state)[:2])}, …), taken for this "
-            "network's by their shapes"
+            "network's by their order and shapes"
         )
     return network.to(device), facts
 
@@ -176,11 +178,14 @@ def unfinished_training(path, settings):
     """
     mark = hashlib.sha256(repr(settings).encode()).hexdigest()[:8]
     path = path.with_stem(f"{path.stem}_{mark}_unfinished")
-    with contextlib.suppress(Problem, LookupError, TypeError):  # it may not be there, or damaged
+    if not path.is_file():
+        return path, None
+    with contextlib.suppress(Problem):
         state = read_weights(path)
-        if state["settings"] == settings:
+        if isinstance(state, dict) and state.get("settings") == settings:
             notice(f"going on from {short(path)}, where a training was stopped")
             return path, state
+    notice(f"{short(path)}, which a stopped training left, is damaged; it begins anew")
     return path, None
 
 
@@ -276,10 +281,10 @@ def _plain_values():
 def find_state(content):
     """The weights in what a file holds, however deep: a dict of name to tensor, or None.
 
-    Names lose what wrapped models put before them. In a list weights and biases are in turn.
+    Names lose what wrapped models put before them. A list's tensors are numbered.
     """
     if isinstance(content, (list, tuple)):
-        content = {f"{n // 2}.{('weight', 'bias')[n % 2]}": v for n, v in enumerate(content)}
+        content = {str(number): value for number, value in enumerate(content)}
     if not isinstance(content, dict):
         return None
     values = {}
@@ -296,20 +301,26 @@ def find_state(content):
 
 
 def _renamed(state):
-    """The same tensors under `MyNetwork`'s names, its layers told by their shapes; where there are
-    others, these keep their names."""
-    layers = [name.removesuffix(".weight") for name in state if name.endswith(".weight")]
+    """The tensors under `MyNetwork`'s names, if order and shapes fit in one way only, else None."""
+    matrices = {name: value for name, value in state.items() if value.ndim > 1}
+    rest = [value for name, value in state.items() if name not in matrices]
+    if len(matrices) != 4 or len(rest) != 4:
+        return None
+    # A bias has its layer's name; in a list, it comes in its layer's place.
+    biases = [state.get(name.removesuffix("weight") + "bias") for name in matrices]
+    biases = rest if any(bias is None for bias in biases) else biases
+    layers = zip(matrices.values(), biases, strict=True)
+    found = [order for order in itertools.permutations(layers) if _fit(*order)]
+    names = [f"{x}.{y}" for x in ("conv1", "conv2", "fc1", "fc2") for y in ("weight", "bias")]
+    return dict(zip(names, itertools.chain(*found[0]), strict=True)) if len(found) == 1 else None
 
-    def place(layer):  # convolutions come first, and grow; what follows them shrinks
-        weight = state[f"{layer}.weight"]
-        return (0, weight.numel()) if weight.ndim == 4 else (1, -weight.numel())
 
-    ours = dict(zip(sorted(layers, key=place), ("conv1", "conv2", "fc1", "fc2"), strict=False))
-    renamed = {}
-    for name, value in state.items():
-        layer, _, kind = name.rpartition(".")
-        renamed[f"{ours.get(layer, layer)}.{kind}"] = value
-    return renamed
+def _fit(*layers):
+    """Whether layers, (weight, bias) each, are two convolutions and two others in sequence."""
+    first, second, third, fourth = (weight.shape for weight, _ in layers)
+    dimensions = len(first), len(second), len(third), len(fourth)
+    follow = first[1] == 1 and second[1] == first[0] and fourth[1] == third[0]
+    return dimensions == (4, 4, 2, 2) and follow
 
 
 def _is_plain(value):

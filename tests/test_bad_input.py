@@ -489,10 +489,13 @@ def test_help_on_a_console_of_few_letters(program):
     assert subprocess.run(command, **streams).returncode == 0
 
 
-def test_an_option_between_pictures(script, tmp_path):
+def test_an_option_between_pictures(script, tmp_path, monkeypatch):
     one, two = (HOME / "data" / "digits" / f"{n}.png" for n in (1, 2))
     done = script("mnist_eval.py", one, "--figures-dir", tmp_path, two)
     assert done.returncode == 0 and "accuracy: 2/2" in done.stdout
+    (tmp_path / "-1.png").write_bytes(one.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert "-1.png: 1 (" in script("mnist_eval.py", "--figures-dir", ".", "--", "-1.png").stdout
 
 
 def test_ctrl_c_while_libraries_load(capsys):

@@ -84,7 +84,8 @@ def test_a_download_tells_its_size_before(tmp_path, offline, script):
 
 
 def test_folders_of_pictures(folder):
-    training, test = pictures.load_folder(folder)
+    training, test, names = pictures.load_folder(folder)
+    assert names == ["class 0", "class 1", "class 2"]
     assert training.images.shape == (27, 3, 64, 64) and test.images.shape == (9, 3, 64, 64)
     assert test.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]  # every fourth is held out
     middle = training.images[:, :, 32, 32].int()
@@ -156,6 +157,13 @@ def test_a_stopped_training_goes_on(folder, tiny, tmp_path, monkeypatch, capsys)
         assert one["test_accuracy"] == other["test_accuracy"]
         for name, value in one.get("state_dict", {}).items():
             assert torch.equal(value, other["state_dict"][name]), name
+
+
+def test_other_classes_in_a_folder_of_the_same_name(folder, tiny, tmp_path, capsys):
+    other = write_pictures(tmp_path / "other" / folder.name, classes=2, each=18)  # as many pictures
+    learned(folder, tmp_path)
+    learned(other, tmp_path)
+    assert capsys.readouterr().err.count("before1.pth: they tell other classes apart") == 2
 
 
 def test_it_learns_and_the_program_looks(folder, tiny, tmp_path, script, monkeypatch):

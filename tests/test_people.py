@@ -150,6 +150,7 @@ RENAMED = {
     "Sequential, sorted": dict(sorted(SEQUENTIAL.items())),
     "parts": prefixed("cnn_layers.", SEQUENTIAL),
     "a list": list(STATE.values()),
+    "underscores": {name.replace(".", "_"): value for name, value in STATE.items()},
 }
 REFUSED = {
     "TorchScript": (torch.jit.script(nn.ReLU()).save, "is a TorchScript model"),
@@ -160,6 +161,11 @@ REFUSED = {
         nn.Sequential(nn.Conv2d(1, 32, 3), nn.Conv2d(32, 64, 3)).state_dict(),
         "another network (0.weight [32, 1, 3, 3]",
     ),
+    "two ways to match": (
+        [torch.zeros(shape) for shape in 2 * [(1, 1, 5, 5), (1,)] + 2 * [(16, 16), (16,)]],
+        "another network",
+    ),
+    "a layer more": ({**SEQUENTIAL, "fc2.weight": torch.zeros(2, 50)}, "another network"),
     "cut off": (SHIPPED.read_bytes()[:-300], "cut off or damaged"),
     "a zip of weights": (zip_of_weights, "unpack it first"),
     "Keras": (b"\x89HDF\r\n\x1a\n" + bytes(99), "Keras"),
@@ -184,7 +190,7 @@ def test_weights_that_are_read(answer, kind):
     name = "weights.npz" if kind == "npz" else "weights.pth"
     done = answer({**READ, **RENAMED}[kind], name)
     assert done.returncode == 0 and f"{SEVEN}: 7 (" in done.stdout
-    said = "by their shapes" if kind in RENAMED else ""
+    said = "by their order and shapes" if kind in RENAMED else ""
     assert said in done.stderr and bool(done.stderr) == bool(said)
 
 

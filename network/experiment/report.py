@@ -100,7 +100,7 @@ def print_grid(combined, dimensions, seeds):
     ranked = sorted(means, key=means.get, reverse=True)
     print_table({setting: combined[setting] for setting in ranked}, seeds)
     listed = {name: {getattr(setting, name) for setting in means} for name in dimensions}
-    chosen = {}  # of these values, the baseline's being among them or not
+    chosen = {}  # for each dimension the best of the listed values; None where none was measured
     for name, along in dimensions.items():
         values = sorted(along.keys() & listed[name])
         chosen[name] = max(values, key=lambda v: mean_accuracy(along[v]), default=None)

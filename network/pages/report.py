@@ -29,7 +29,7 @@ def read_pages(network, doubt_limit, device, options):
     """
     shipped = cli.HOME / "data" / "pages"
     paths = image_files(options.pictures or [cli.short(shipped)])
-    theirs = [figures.path_of(cli.HOME / "figures", page) for page in shipped.glob("*.jpg")]
+    theirs = [figures.path_of(options.figures_dir, page) for page in shipped.glob("*.jpg")]
     status, written, pages = 0, [], []
     right = total = 0
     for path in tqdm(paths, desc="reading", leave=False, disable=None):

@@ -56,9 +56,10 @@ def learn_first_layer(options, device):
     if options.train is True:
         dataset = "CIFAR-10"
         training, test = (load_cifar10(options.data_dir, train) for train in (True, False))
+        names = None  # everybody's
     else:
         dataset = options.train.resolve().name
-        training, test = load_folder(options.train)
+        training, test, names = load_folder(options.train)
     training, test = training.to(device), test.to(device)
 
     torch.manual_seed(options.seed)
@@ -71,7 +72,7 @@ def learn_first_layer(options, device):
         flush=True,
     )
     settings = {"model": model, "epochs": recipe.epochs, "seed": options.seed}
-    settings |= {"dataset": dataset, "images": len(training.images)}
+    settings |= {"dataset": dataset, "images": len(training.images), "class_names": names}
     whole = options.models_dir / f"{model}_{file_word(dataset)}.pth"
     unfinished = learn(network, training, recipe, whole, settings)
 
@@ -92,7 +93,7 @@ def learn_first_layer(options, device):
         (first, {"conv1.weight": state["conv1.weight"], **facts}),
         (whole, {"state_dict": state, **facts}),
     ):
-        notice(set_aside_better(path, of_test, dataset))
+        notice(set_aside_better(path, of_test, dataset, names))
         write(path, content)
     unfinished.unlink(missing_ok=True)
     return [first, whole]

@@ -46,7 +46,8 @@ def load_folder(folder):
     """Pictures of one's own, a folder of them for each class; every fourth is held out to test.
 
     Returns:
-        The training part and the test part: `Labelled` images (N, 3, 64, 64) RGB, cut to squares.
+        The training part and the test part: `Labelled` images (N, 3, 64, 64) RGB, cut to squares;
+        and the folders' names, by label.
 
     Raises:
         Problem: there are not two folders with four pictures each, or a picture cannot be read.
@@ -70,7 +71,7 @@ def load_folder(folder):
         images = images.permute(0, 3, 1, 2).contiguous()
         labels = torch.tensor([label for _, label in part])
         loaded.append(Labelled(folder.resolve().name, images, labels))
-    return tuple(loaded)
+    return *loaded, [path.name for path in classes]
 
 
 def square(picture):
