@@ -81,7 +81,7 @@ def look_at_first_layer(network, image, what, seed):
     seen = network_input(image[None])[0].numpy()  # (1, 28, 28)
     responses = operators.respond(seen, weights) + bias[:, None, None]
     kernels = weights[:, 0]
-    count = f"{len(kernels)} filters of conv1"
+    count = f"{cli.count_of(len(kernels), 'filter')} of conv1"
     title = f"The {count}, and what each makes of {what} (valid part, with bias, before pooling)"
     drawn = {
         "2a_filters": figures.filter_panels(kernels, f"The {count}"),
@@ -201,7 +201,9 @@ def look_at_answer(network, names, dataset, options):
                 f"    around row {row}, column {column} the image speaks most for {one} "
                 f"against {other}: by {sign * margin[row, column]:.2f} nats"
             )
-    captions = f"for {first_name}", f"for {second_name}", f"for {first_name} against {second_name}"
+    names = list(map(plots.brief, names))
+    one, other = names[answer], names[second]
+    captions = f"for {one}", f"for {other}", f"for {one} against {other}"
     title = f"What in {what} speaks for {first_name}, and what for {second_name}"
     figure = figures.occlusion_maps(
         image, names, probabilities, maps, captions, list(COVERS), title

@@ -183,7 +183,8 @@ def look_at_features(network, letters, test, options):
     results.print_neighbours(plane, labels, "their plane")
     print(f"their plane shows {sum(shares[:2]):.0%} of the features' variance\n", flush=True)
     title = f"The frozen features of {letters_of(options)}, in their plane"
-    figure = figures.feature_plane(plane, labels, is_test, letters.names, shares[:2], title)
+    names = list(map(plots.brief, letters.names))
+    figure = figures.feature_plane(plane, labels, is_test, names, shares[:2], title)
     return save_figures({"features": figure}, options)
 
 
@@ -235,7 +236,8 @@ def test_network(network, test, options):
     accuracy, counts = results.print_accuracy(test, probabilities)
     mistakes = int(counts.sum() - counts.trace())
     tested = writers(options.test_dir or options.train_dir)
-    title = f"{mistakes} mistakes in {counts.sum()} test letters, {tested}"
+    letters = cli.count_of(int(counts.sum()), "test letter")
+    title = f"{cli.count_of(mistakes, 'mistake')} in {letters}, {tested}"
     drawn = {"confusion": plots.confusion(counts, test.names, title)}
     title = f"Test letters, {tested}: as given, and as the network sees them"
     drawn["letters"] = figures.read_letters(test, probabilities, title)

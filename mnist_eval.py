@@ -167,7 +167,7 @@ def recognise(network, names, facts, limit, device, options):
         doubted = bool(limit and entropy(outputs[None]) > limit)
         if doubted:
             text += ", perhaps no digit"
-        answer = labels.Answer(path, label, index, text)
+        answer = labels.Answer(path, label, index, text, doubted)
         answers.append(answer)
         tqdm.write(f"{path}: {text}{answer.truth(names)}", file=sys.stdout)
         # What is doubted may be several digits: those that touch are wide, a page of them is large.
@@ -242,7 +242,8 @@ def draw_pictures(shown, answers, names, options):
     title = f"{what}: as given, and as the network sees them"
     read = sum(answer.answer is not None for answer in answers)
     if read > len(pairs):
-        title += f" ({len(pairs)} of {read}, mistakes first)"
+        first = ", mistakes first" if shown["mistakes"] else ""
+        title += f" ({len(pairs)} of {read:,}{first})"
     else:
         pairs.sort(key=lambda pair: answers.index(pair[0]))  # as they were given
     suffix = cli.suffix(*options.pictures, options.weights)

@@ -82,9 +82,15 @@ def show(axis, image, title="", colour=INK):
     axis.set_title(title, color=colour, y=1)
 
 
+def brief(name):
+    """The name of a class, cut short where it would run into its neighbours."""
+    return name if len(name) <= 14 else f"{name[:13]}…"
+
+
 def guesses(probabilities, names, truth=None):
     """The answer of `probabilities` (classes,), and the next best where it is not sure; or, where
     it is misread, the label `truth`."""
+    names = list(map(brief, names))
     best, second = probabilities.topk(2).indices.tolist()
     lines = [f"{names[best]} ({probabilities[best]:.1%})"]
     if truth is not None:
@@ -119,8 +125,9 @@ def confusion(counts, class_names, title):
             look = {"color": GREEN, "weight": "bold"}
         axis.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", **look)
     turned = 45 if max(map(len, class_names)) > 7 else 0  # long names would overlap
-    axis.set_xticks(range(len(counts)), class_names, rotation=turned)
-    axis.set_yticks(range(len(counts)), class_names)
+    look = {"rotation": turned, "ha": "right", "rotation_mode": "anchor"} if turned else {}
+    axis.set_xticks(range(len(counts)), map(brief, class_names), **look)
+    axis.set_yticks(range(len(counts)), map(brief, class_names))
     axis.tick_params(which="both", length=0)
     axis.set(xlabel="answer", ylabel="true")
     bar = figure.colorbar(shown, ax=axis, shrink=0.6, label="mistakes")
@@ -157,4 +164,6 @@ def bar(figure, shown, axes, label, place="right"):
     """The colour bar of what was shown, beside these axes or below them."""
     bar = figure.colorbar(shown, ax=axes, label=label, location=place, shrink=0.7, aspect=30)
     bar.outline.set_visible(False)
-    figure.get_layout_engine().set(h_pad=0.06)  # or the label's foot leaves the figure
+    # In a large figure a label leaves it by more.
+    pad = max(0.06, 0.007 * figure.get_figheight())
+    figure.get_layout_engine().set(h_pad=pad, w_pad=pad)

@@ -1,6 +1,7 @@
 """Task 1: the network as a diagram, how its training went, and what it recognises."""
 
 import math
+import textwrap
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from network import plots
+from network.cli import count_of
 from network.model import parameter_count
 from network.plots import BLUE, GREY, ORANGE
 from network.training import count_answers
@@ -224,7 +226,8 @@ def test_results(probabilities, test):
     mistakes = (answers != test.labels).nonzero().flatten()
     worst = mistakes[probabilities[mistakes].amax(1).argsort(descending=True)][:24]
     counts = count_answers(test.labels, answers, len(names))
-    total = f"{len(mistakes)} mistakes in {len(answers):,} test images of {test.dataset}"
+    total = f"{count_of(len(mistakes), 'mistake')} in {len(answers):,} test images"
+    total += f" of {test.dataset}"
     return {
         "1e_predictions": image_grid(
             test.images[:9],
@@ -236,7 +239,8 @@ def test_results(probabilities, test):
         "1e_mistakes": image_grid(
             test.images[worst],
             [
-                f"{names[label]} read as {names[row.argmax()]}\n{row.max():.0%} sure"
+                textwrap.fill(f"{names[label]} read as {names[row.argmax()]}", 18)
+                + f"\n{row.max():.0%} sure"
                 for row, label in zip(probabilities[worst], test.labels[worst], strict=True)
             ],
             6,
@@ -253,10 +257,12 @@ def recognised(pairs, names, title):
     """
     captions, colours = [], []
     for answer, _, _, probabilities in pairs:
-        caption, colour = plots.guesses(probabilities, names), plots.GREEN
-        if answer.is_mistake:
-            caption, colour = caption + answer.truth(names), plots.RED
-        captions.append(caption)
+        truth = answer.label if answer.is_mistake else None
+        first, *others = plots.guesses(probabilities, names, truth).splitlines()
+        if answer.doubted:
+            others = ["perhaps no digit", *(others if answer.is_mistake else [])]
+        captions.append("\n".join([first, *others]))
+        colour = plots.RED if answer.is_mistake else plots.GREEN
         colours.append(plots.INK if answer.label is None else colour)
     pictures, images = [pair[1] for pair in pairs], [pair[2] for pair in pairs]
     return plots.pictures_as_seen(pictures, images, captions, colours, title)

@@ -35,6 +35,7 @@ class Answer:
     label: int | None  # what it shows, where that is known
     answer: int | None  # None where there was no ink
     text: str  # the answer, as it was printed
+    doubted: bool = False  # it is perhaps no digit
 
     @property
     def is_mistake(self):

@@ -10,6 +10,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import NullLocator, PercentFormatter
 from matplotlib.transforms import Bbox, ScaledTranslation
 
+from network.cli import count_of
 from network.experiment.hypotheses import accuracy, cpu_seconds
 from network.experiment.report import mean_accuracy
 from network.experiment.settings import BASELINE, describe
@@ -210,6 +211,6 @@ def draw_all(found, dimensions, scaled, of):
         share, half = mean_interval([accuracy(result) for result in results.values()])
         seconds = np.mean([cpu_seconds(result) for result in results.values()])
         points.append((describe(setting), seconds, share, half))
-    title = f"What accuracy costs, all {len(points)} settings\n{of}"
+    title = f"What accuracy costs, all {count_of(len(points), 'setting')}\n{of}"
     drawn["4_summary"] = cost_and_accuracy(points, title)
     return drawn

@@ -5,7 +5,7 @@ import sys
 import torch
 from tqdm import tqdm
 
-from network.cli import short
+from network.cli import count_of, short
 from network.training import count_answers, evaluate, measures
 
 
@@ -13,7 +13,7 @@ def print_counts(part, letters, where):
     """Prints how many pictures of which letters there are, and where they come from."""
     counts = zip(letters.names, letters.counts, strict=True)
     listed = ", ".join(f"{name} {count}" for name, count in counts if count)
-    print(f"{len(letters.labels)} {part} letters, {where}: {listed}", flush=True)
+    print(f"{count_of(len(letters.labels), f'{part} letter')}, {where}: {listed}", flush=True)
 
 
 def print_neighbours(points, labels, where):

@@ -62,7 +62,10 @@ def draw_page(picture, reading):
     height = max(0.6 * tall, 18)  # of an answer, in pixels
     font = cv2.FONT_HERSHEY_SIMPLEX
     size = cv2.getFontScaleFromHeight(font, int(height), max(1, int(height / 9)))
+    room = max(0, int(1.3 * height) - min(boxes[:, 1].min() for boxes in rows))
+    canvas = cv2.copyMakeBorder(canvas, room, 0, 0, 0, cv2.BORDER_REPLICATE)  # for answers above
     for row, boxes in zip(reading.rows, rows, strict=True):
+        boxes[:, 1] += room
         middles = boxes[:, :2] + boxes[:, 2:] // 2
         cv2.polylines(canvas, [middles], False, GREEN, 1, cv2.LINE_AA)
         for character, (x, y, w, h) in zip(row, boxes.tolist(), strict=True):

@@ -16,7 +16,10 @@ from network.pages.reader import read_page
 from network.photos import NoInk
 from network.pictures import image_files, read_image
 
-NO_DIGITS = "there are no digits in the picture; write larger, darker or in better light"
+NO_DIGITS = (
+    "there are no digits in the picture; write larger, darker or in better light, and have one "
+    "digit alone read without --page"
+)
 
 
 def read_pages(network, doubt_limit, device, options):

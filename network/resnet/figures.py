@@ -125,7 +125,7 @@ def image_channels(picture, channels, title):
     """A picture (H, W, 3) uint8 RGB as given, and the normalised channels (3, H, W) of it."""
     height, width = picture.shape[:2]
     panel = 2.3 * np.array([width, height]) / max(height, width)
-    figure, axes = plots.panels(1, 5, title, width=max(panel[0], 1.2) + 0.2, height=panel[1] + 0.9)
+    figure, axes = plots.panels(1, 5, title, width=max(panel[0], 1.2) + 0.2, height=panel[1] + 1.2)
     limit = max(np.abs(channels).max(), 1e-30)
     plots.show(axes[0], picture, "as given")
     for axis, values, name in zip(axes[1:4], channels, ("red", "green", "blue"), strict=True):
@@ -133,7 +133,7 @@ def image_channels(picture, channels, title):
     together = np.uint8(255 * np.moveaxis(0.5 + channels / (2 * limit), 0, -1))
     plots.show(axes[4], together, "all three")
     what = "difference from the mean, as the network takes it"
-    plots.bar(figure, shown, axes[1:4], what, "bottom")
+    plots.bar(figure, shown, axes, what, "bottom")  # of all, so that they stand in line
     return figure
 
 
