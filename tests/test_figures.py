@@ -2,6 +2,7 @@
 
 import io
 import itertools
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib.text import Text
 
 from network import pictures, plots
 from network.digits import figures
+from network.digits.labels import Answer
 from network.files import Problem
 from network.model import MyNetwork, network_input, parameter_count
 
@@ -164,3 +166,22 @@ def test_save_writes_a_png_and_makes_the_folder(tmp_path):
     assert path.stat().st_size < 200_000
     with pytest.raises(Problem, match="cannot write"):
         plots.save(drawn, path)  # below a file
+
+
+def test_what_is_doubted_and_what_is_misread_are_told_in_the_figure():
+    picture, image = np.full((40, 30, 3), 200, np.uint8), np.zeros((28, 28), np.uint8)
+    probabilities = torch.tensor([0.6, 0.3, 0.1])
+    names = ("short", "a class whose name is long", "c")
+    answers = [
+        Answer(Path("a.png"), None, 0, "", doubted=True),
+        Answer(Path("b.png"), 1, 0, ""),
+        Answer(Path("c.png"), 0, 0, ""),
+    ]
+    pairs = [(answer, picture, image, probabilities) for answer in answers]
+    figure = figures.recognised(pairs, names, "Pictures")
+    assert_readable(figure)
+    assert [axis.get_title() for axis in figure.axes] == [
+        "short (60.0%)\nperhaps no digit",
+        "short (60.0%)\ntrue a class whose… (30.0%)",
+        "short (60.0%)\nor a class whose… (30.0%)",
+    ]

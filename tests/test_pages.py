@@ -293,3 +293,10 @@ def test_own_pages_take_the_place_of_no_shipped_figure_and_tell_no_truth_by_thei
     (shipped / "readings.tsv").write_text(f"4711.jpg\t{' / '.join(page.rows)}\n")
     assert "accuracy" in read(shipped / "4711.jpg").stdout
     assert "accuracy" not in read("--no-labels", shipped / "4711.jpg").stdout
+
+
+def test_answers_above_the_top_row_have_room(read, tmp_path):
+    sheet = write(sheet_of(300, 700), ("1859 22", 60, 2), ("60 74", 90, 170))
+    assert "2 rows" in read(save(sheet, tmp_path / "page.png")).stdout
+    shown = read_image(tmp_path / "figures" / "1g_page.png")
+    assert shown.shape[0] > 310 and shown.shape[1] == 700
