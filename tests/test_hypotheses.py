@@ -255,3 +255,17 @@ def test_the_grid():
     assert_readable(figure)
     assert [len(axis.texts) for axis in figure.axes[:3]] == [16, 15, 16]
     assert figure.axes[2].texts[-1].get_text() == "94.7"
+
+
+def test_what_a_scaled_rate_wins_back_is_counted_at_the_large_batch(capsys):
+    def at(*shares):
+        each = zip((32, 256), shares, strict=True)
+        return {size: {0: {"validation_accuracy": share}} for size, share in each}
+
+    # It loses at the small batch as well: that is no gain.
+    report.print_scaled(at(0.9, 0.8), at(0.85, 0.84))
+    assert (
+        "at batch 256 the scaled rate wins back 40% of the accuracy drop" in capsys.readouterr().out
+    )
+    report.print_scaled(at(0.8, 0.9), at(0.8, 0.9))
+    assert "wins back" not in capsys.readouterr().out
