@@ -430,7 +430,7 @@ def test_mistakes_come_first_and_once_more(evaluate, tmp_path, monkeypatch):
     assert "38.png: 4 (" in listed[0] and "39.png: 4 (" in listed[1] and listed[2] == ""
     ((pictures, _, captions, _, title),) = drawn
     assert len(pictures) == 30 and "30 of 40" in title
-    assert [", true 7" in caption for caption in captions] == [True] * 2 + [False] * 28
+    assert ["\ntrue 7" in caption for caption in captions] == [True] * 2 + [False] * 28
 
 
 # Nothing of theirs is lost
