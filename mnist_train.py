@@ -80,7 +80,7 @@ def main(options):
         learner = WithOthers(network, len(nodigits.CLASSES)).to(device)
     print(network)  # 1.B
     print(f"{parameter_count(network):,} parameters\n", flush=True)
-    history = learn(network, learner, training, lessons, test, options)  # 1.C
+    history, unfinished = learn(network, learner, training, lessons, test, options)  # 1.C
     doubts = settle_doubts(network, training, lessons, options) if learner is not network else {}
     drawn = draw_curves(history, lessons, options)
     print_accuracies(network, training, test)
@@ -88,6 +88,7 @@ def main(options):
     drawn["1b_network"] = figures.network_diagram(network, image, test.class_names)
     written += plots.save(drawn, options.figures_dir, suffix)
     written.append(save(network, lessons, history, doubts, options))  # 1.D
+    unfinished.unlink(missing_ok=True)
     cli.print_files(written)
 
 
@@ -102,20 +103,23 @@ def chosen_recipe(options):
 
 
 def learn(network, learner, training, lessons, test, options):
-    """1.C: trains and tests after each epoch; returns the history.
+    """1.C: trains and tests after each epoch.
 
     The network learns `lessons`: the training images, and drawn ones where these are added. What
     was learned is kept after each epoch and at Ctrl-C, for the same command to go on from.
+
+    Returns:
+        The history; the path of the file that kept what was learned, for the caller to remove.
     """
     sample = training.images[:CHECKED], training.labels[:CHECKED]  # enough for a curve
     recipe = options.recipe
     settings = {"dataset": lessons.dataset, "images": len(lessons.labels)}
     settings |= {"seed": options.seed, "recipe": dataclasses.asdict(recipe)}
-    options.unfinished, saved = unfinished_training(options.path, settings)
+    unfinished, saved = unfinished_training(options.path, settings)
     history = saved["history"] if saved else {"batch_losses": [], "epochs": []}
 
     def save(state):
-        write(options.unfinished, {"settings": settings, "history": history, **state})
+        write(unfinished, {"settings": settings, "history": history, **state})
 
     epochs = train(learner, lessons.images, lessons.labels, recipe, save=save, saved=saved)
     if learner is not network:
@@ -132,7 +136,7 @@ def learn(network, learner, training, lessons, test, options):
     try:
         for epoch in epochs:
             if not all(map(math.isfinite, epoch.losses)):
-                options.unfinished.unlink(missing_ok=True)  # nothing to go on from
+                unfinished.unlink(missing_ok=True)  # nothing to go on from
                 raise Problem(
                     f"the loss grew beyond all numbers in epoch {epoch.number}; choose a lower "
                     f"--learning-rate than {recipe.learning_rate:g}"
@@ -150,13 +154,13 @@ def learn(network, learner, training, lessons, test, options):
             tqdm.write(line, file=sys.stdout)  # goes above the progress bar
             sys.stdout.flush()
     except KeyboardInterrupt:
-        if not options.unfinished.is_file():
+        if not unfinished.is_file():
             raise
         raise KeyboardInterrupt(
-            f"what was learned is kept in {cli.short(options.unfinished)}, and the same command "
-            "goes on from there; other weights are as they were"
+            f"what was learned is kept in {cli.short(unfinished)}, and the same command goes on "
+            "from there; other weights are as they were"
         ) from None
-    return history
+    return history, unfinished
 
 
 def settle_doubts(network, training, lessons, options):
@@ -221,7 +225,6 @@ def save(network, training, history, doubts, options):
         test_accuracy=accuracy,
         **doubts,
     )
-    options.unfinished.unlink(missing_ok=True)
     return options.path
 
 
